@@ -1,0 +1,67 @@
+// A fresh database, and its removal with all that a stream leaves in it.
+import { randomBytes } from "node:crypto";
+import pg from "pg";
+
+export interface OwnDatabase {
+  readonly name: string;
+  /** Of a superuser, to this database. */
+  readonly url: string;
+  /** A connection to it. */
+  readonly client: pg.Client;
+  /** Ends walsenders and every other session of the database, drops its slots and the database itself. */
+  drop(): Promise<void>;
+}
+
+/** `prefix` and eight random hexadecimal digits. */
+export function unique(prefix: string): string {
+  return `${prefix}_${randomBytes(4).toString("hex")}`;
+}
+
+async function connect(url: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: url });
+  client.on("error", () => undefined); // a test may kill the server; what is asked of the client then rejects
+  await client.connect();
+  return client;
+}
+
+/**
+ * @param serverUrl a superuser's address of any database of the server
+ * @param prefix of the new database's name
+ */
+export async function createDatabase(serverUrl: string, prefix: string): Promise<OwnDatabase> {
+  const name = unique(prefix);
+  const admin = await connect(serverUrl);
+  try {
+    await admin.query(`CREATE DATABASE ${name}`);
+    // Otherwise pg_current_wal_lsn() can lie below a commit that has returned.
+    await admin.query(`ALTER DATABASE ${name} SET synchronous_commit = on`);
+  } finally {
+    await admin.end();
+  }
+  const address = new URL(serverUrl);
+  address.pathname = `/${name}`;
+  const client = await connect(address.href);
+  return {
+    name,
+    url: address.href,
+    client,
+    async drop() {
+      await client.end();
+      const last = await connect(serverUrl);
+      try {
+        // The function returns once the process is gone, or false after the timeout.
+        await last.query(
+          "SELECT pg_terminate_backend(active_pid, 10000) FROM pg_replication_slots WHERE database = $1 AND active",
+          [name],
+        );
+        await last.query(
+          "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = $1 AND NOT temporary",
+          [name],
+        );
+        await last.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+      } finally {
+        await last.end();
+      }
+    },
+  };
+}

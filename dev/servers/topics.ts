@@ -1,0 +1,122 @@
+// Reading and deleting topics through kafkajs's ordinary clients: a judgement that does not rest on src/kafka.
+import { Kafka, logLevel } from "kafkajs";
+import { unique } from "./database.ts";
+import { settledTransactions } from "./settled.ts";
+import { waitFor } from "./wait-for.ts";
+
+export interface TopicRecord {
+  readonly partition: number;
+  readonly offset: bigint;
+  readonly key: string | null;
+  readonly value: string | null;
+  /** Milliseconds since 1970, as the broker gives it. */
+  readonly timestamp: number;
+}
+
+/** kafkajs's client, silent. */
+export function kafkaClient(brokers: string[]): Kafka {
+  return new Kafka({ clientId: "afterimage-dev", brokers, logLevel: logLevel.NOTHING, retry: { retries: 8 } });
+}
+
+/** Names of the topics that start with the prefix. */
+export async function listTopics(brokers: string[], prefix: string): Promise<string[]> {
+  const admin = kafkaClient(brokers).admin();
+  await admin.connect();
+  try {
+    return (await admin.listTopics()).filter((topic) => topic.startsWith(prefix)).sort();
+  } finally {
+    await admin.disconnect();
+  }
+}
+
+/** Deletes every topic that starts with the prefix; a stream's are all with `${stream}.`. */
+export async function deleteTopics(brokers: string[], prefix: string): Promise<void> {
+  const admin = kafkaClient(brokers).admin();
+  await admin.connect();
+  try {
+    const topics = (await admin.listTopics()).filter((topic) => topic.startsWith(prefix));
+    if (topics.length > 0) await admin.deleteTopics({ topics, timeout: 20_000 });
+  } finally {
+    await admin.disconnect();
+  }
+}
+
+/**
+ * Every record that the topic holds now, in the order of partition and offset. By default only what is committed
+ * (read_committed) below the first open transaction; control records are never among them.
+ */
+export async function readTopic(
+  brokers: string[],
+  topic: string,
+  { readCommitted = true, timeout = 30_000 }: { readCommitted?: boolean; timeout?: number } = {},
+): Promise<TopicRecord[]> {
+  const kafka = kafkaClient(brokers);
+  const admin = kafka.admin();
+  await admin.connect();
+  try {
+    if (readCommitted) await settledTransactions(brokers, timeout);
+    // kafkajs asks for the last stable offset and calls it "high".
+    const ends = new Map(
+      (await admin.fetchTopicOffsets(topic))
+        .filter(({ low, high }) => BigInt(high) > BigInt(low))
+        .map(({ partition, high }) => [partition, BigInt(high)]),
+    );
+    if (ends.size === 0) return [];
+    const groupId = unique("read");
+    const records = await readUntil(kafka, { topic, ends, groupId, readUncommitted: !readCommitted, timeout });
+    await admin.deleteGroups([groupId]);
+    return records.sort((a, b) => a.partition - b.partition || Number(a.offset - b.offset));
+  } finally {
+    await admin.disconnect();
+  }
+}
+
+interface Reading {
+  topic: string;
+  /** The partitions that hold records, and where each ends. */
+  ends: Map<number, bigint>;
+  groupId: string;
+  readUncommitted: boolean;
+  timeout: number;
+}
+
+async function readUntil(kafka: Kafka, { topic, ends, groupId, readUncommitted, timeout }: Reading) {
+  const records: TopicRecord[] = [];
+  const consumer = kafka.consumer({ groupId, readUncommitted, maxWaitTimeInMs: 200 });
+  let crash: Error | undefined;
+  consumer.on(consumer.events.CRASH, ({ payload }) => {
+    if (!payload.restart) crash = payload.error; // else it starts again by itself
+  });
+  // A batch may end in records that are aborted or control records: only its last offset tells how far it read.
+  consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload }) => {
+    if (BigInt(payload.lastOffset) + 1n >= (ends.get(payload.partition) ?? 0n)) ends.delete(payload.partition);
+  });
+  try {
+    await consumer.connect();
+    await consumer.subscribe({ topic, fromBeginning: true });
+    await consumer.run({
+      autoCommit: false,
+      eachBatch: async ({ batch }) => {
+        for (const message of batch.messages) {
+          records.push({
+            partition: batch.partition,
+            offset: BigInt(message.offset),
+            key: message.key?.toString() ?? null,
+            value: message.value?.toString() ?? null,
+            timestamp: Number(message.timestamp),
+          });
+        }
+      },
+    });
+    await waitFor(
+      () => {
+        if (crash) throw crash;
+        return ends.size === 0;
+      },
+      { what: `the end of ${topic}`, timeout },
+    );
+    return records;
+  } finally {
+    await consumer.disconnect();
+  }
+}

@@ -1,0 +1,230 @@
+// Gives every event its position and its sequence, and drops what is already published. Pure: the same messages give
+// the same events after every restart.
+import { AfterimageError } from "../errors.ts";
+import type { EnvelopeTransaction, RowChange } from "../event/envelope.ts";
+import { formatLsn, type Lsn } from "../event/lsn.ts";
+import type { LastTransaction } from "../event/progress.ts";
+import { malformed } from "../pgoutput/byte-reader.ts";
+import type { Begin, Commit, Delete, Insert, Message, Truncate, Update } from "../pgoutput/messages.ts";
+import type { CapturedTable } from "./captured-table.ts";
+import { formatCommitTime } from "./commit-time.ts";
+import type { RelationCache, Resolution } from "./relation-cache.ts";
+import { rowChanges } from "./row-images.ts";
+
+export interface CapturedEvent {
+  readonly table: CapturedTable;
+  readonly change: RowChange | { readonly operation: "truncate" };
+  readonly transaction: EnvelopeTransaction;
+  readonly sequence: number;
+  readonly index: number;
+  /** Whether it is the last kept event of its transaction. */
+  readonly last: boolean;
+}
+
+/** What has been published, as the progress record says. */
+export interface ResumePoint {
+  readonly epoch: number;
+  readonly sequence: number;
+  readonly completeSequence: number;
+  readonly endLsn: Lsn;
+  readonly last: LastTransaction | null;
+  /** The slot's confirmed_flush_lsn when streaming began: what ends below it is not sent again. */
+  readonly confirmedFlushLsn: Lsn;
+}
+
+export interface SequencerOutput {
+  event(event: CapturedEvent): void;
+  /** All kept events of the transaction have been handed over. */
+  committed(transaction: LastTransaction, endLsn: Lsn): void;
+  /** Everything that ends at or below it has been handed over; nothing of it was an event. */
+  advanced(lsn: Lsn): void;
+}
+
+interface OpenTransaction extends EnvelopeTransaction {
+  /** Events up to this index are already published; Infinity when all are. */
+  readonly publishedIndex: number;
+}
+
+type Held = Omit<CapturedEvent, "last">;
+
+export class Sequencer {
+  readonly #relations: RelationCache;
+  readonly #output: SequencerOutput;
+  readonly #from: ResumePoint;
+  #sequence: number;
+  #index = 0;
+  #open: OpenTransaction | null = null;
+  /** One event of look-ahead: whether it is the last one is known at the next event or at Commit. */
+  #held: Held | null = null;
+  /** The commit that must be delivered again before anything later; null once it was, or when none must. */
+  #expected: LastTransaction | null;
+
+  constructor(from: ResumePoint, relations: RelationCache, output: SequencerOutput) {
+    this.#from = from;
+    this.#relations = relations;
+    this.#output = output;
+    this.#sequence = from.sequence;
+    this.#expected = from.last !== null && from.last.commitLsn >= from.confirmedFlushLsn ? from.last : null;
+  }
+
+  /** Whether a transaction has begun and not ended. */
+  get inTransaction(): boolean {
+    return this.#open !== null;
+  }
+
+  /** False until the server has delivered the commit that was published last: nothing may be confirmed before. */
+  get positionFound(): boolean {
+    return this.#expected === null;
+  }
+
+  /** Whether rows of the open transaction are looked at; those of a transaction that is published whole are not. */
+  get wantsRows(): boolean {
+    return this.#open !== null && this.#open.publishedIndex !== Number.POSITIVE_INFINITY;
+  }
+
+  begin(message: Begin): void {
+    if (this.#open !== null) {
+      throw malformed("a transaction begins inside another");
+    }
+    const transaction = {
+      id: String(message.xid),
+      epoch: this.#from.epoch,
+      commitLsn: message.commitLsn,
+      timestamp: formatCommitTime(message.commitTime),
+    };
+    this.#checkExpected(transaction);
+    this.#open = { ...transaction, publishedIndex: this.#publishedIndex(message.commitLsn) };
+    this.#index = 0;
+  }
+
+  row(message: Insert | Update | Delete): void {
+    if (!this.wantsRows) {
+      this.#requireOpen();
+      return;
+    }
+    const table = this.#relations.get(message.relation);
+    for (const change of rowChanges(message, table.encoder)) {
+      this.#index++;
+      this.#keep(table, change);
+    }
+  }
+
+  truncate(message: Truncate): void {
+    if (!this.wantsRows) {
+      this.#requireOpen();
+      return;
+    }
+    for (const oid of message.relations) {
+      this.#index++;
+      this.#keep(this.#relations.get(oid), { operation: "truncate" });
+    }
+  }
+
+  /** Counts a transactional message; one outside transactions has no position. */
+  message(message: Message): void {
+    if (message.transactional) {
+      this.#requireOpen();
+      this.#index++;
+    }
+  }
+
+  commit(message: Commit): void {
+    const transaction = this.#requireOpen();
+    if (transaction.commitLsn !== message.commitLsn) {
+      throw malformed("a transaction ends at another LSN than its Begin named");
+    }
+    this.#open = null;
+    if (transaction.publishedIndex === Number.POSITIVE_INFINITY) {
+      return;
+    }
+    const held = this.#held;
+    this.#held = null;
+    if (held !== null) {
+      this.#output.event({ ...held, last: true });
+      this.#output.committed(
+        {
+          commitLsn: transaction.commitLsn,
+          xid: transaction.id,
+          timestamp: transaction.timestamp,
+          index: held.index,
+          complete: true,
+        },
+        message.endLsn,
+      );
+    } else if (transaction.publishedIndex > 0) {
+      throw positionNotFound(this.#from.last!, "the transaction now has fewer events than were published of it");
+    } else {
+      this.#advanced(message.endLsn);
+    }
+  }
+
+  /** The server has sent everything that ends at or below `walEnd`. */
+  keepalive(walEnd: Lsn): void {
+    if (this.#expected !== null && walEnd > this.#expected.commitLsn && this.#open === null) {
+      throw positionNotFound(this.#expected, `the server is at ${formatLsn(walEnd)} and did not send it`);
+    }
+    if (this.#open === null && walEnd > this.#from.endLsn) {
+      this.#advanced(walEnd);
+    }
+  }
+
+  #advanced(lsn: Lsn): void {
+    if (this.#expected === null) {
+      this.#output.advanced(lsn);
+    }
+  }
+
+  #publishedIndex(commitLsn: Lsn): number {
+    if (commitLsn < this.#from.endLsn) {
+      return Number.POSITIVE_INFINITY;
+    }
+    const { last } = this.#from;
+    return last !== null && last.commitLsn === commitLsn ? last.index : 0;
+  }
+
+  #checkExpected(begun: EnvelopeTransaction): void {
+    const expected = this.#expected;
+    if (expected === null || begun.commitLsn < expected.commitLsn) {
+      return;
+    }
+    if (begun.commitLsn > expected.commitLsn) {
+      throw positionNotFound(expected, `the server sent ${formatLsn(begun.commitLsn)} next`);
+    }
+    if (begun.id !== expected.xid || begun.timestamp !== expected.timestamp) {
+      throw positionNotFound(expected, `at that LSN stands transaction ${begun.id} of ${begun.timestamp}`);
+    }
+    this.#expected = null;
+  }
+
+  #keep(table: Resolution, change: CapturedEvent["change"]): void {
+    const transaction = this.#requireOpen();
+    if (table.topic === null || this.#index <= transaction.publishedIndex) {
+      return;
+    }
+    if (this.#expected !== null) {
+      // All that stands before the expected commit was published: whoever has more there is another server.
+      const where = `transaction ${transaction.id} at ${formatLsn(transaction.commitLsn)}`;
+      throw positionNotFound(this.#expected, `${where} before it has changes that were never published`);
+    }
+    if (this.#held !== null) {
+      this.#output.event({ ...this.#held, last: false });
+    }
+    this.#sequence++;
+    this.#held = { table, change, transaction, sequence: this.#sequence, index: this.#index };
+  }
+
+  #requireOpen(): OpenTransaction {
+    if (this.#open === null) {
+      throw malformed("a row stands outside every transaction");
+    }
+    return this.#open;
+  }
+}
+
+function positionNotFound(expected: LastTransaction, found: string): AfterimageError {
+  return new AfterimageError(
+    "POSITION_NOT_FOUND",
+    `The stream was published up to transaction ${expected.xid} of ${expected.timestamp} at ${formatLsn(expected.commitLsn)}, and this server does not have it: ${found}.`,
+    "The server was restored, or is another one. Point postgres.url at the right server, or rebuild the stream: afterimage drop STREAM --topics, then start.",
+  );
+}

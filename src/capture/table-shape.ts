@@ -1,0 +1,160 @@
+// A relation as pgoutput announces it, with what only the catalogue knows → the table's schema. Decides the key.
+import { AfterimageError } from "../errors.ts";
+import { formatTableName } from "../event/identifier.ts";
+import { type Lsn, ZERO_LSN } from "../event/lsn.ts";
+import type { ColumnSchema, TableSchema } from "../event/schema.ts";
+import type { Relation } from "../pgoutput/messages.ts";
+
+/** What the catalogue says of the table now, which may be later than the WAL that is being read. */
+export interface CatalogFacts {
+  readonly publicationRel: number | null;
+  readonly primaryKey: { readonly columns: readonly string[]; readonly immediate: boolean } | null;
+  readonly identityIndex: { readonly columns: readonly string[]; readonly immediate: boolean } | null;
+  readonly readAt: Lsn;
+}
+
+/** A schema that has no id and no topic yet. */
+export type TableShape = Omit<TableSchema, "schema" | "topicId">;
+
+/**
+ * `previous` is the table's schema recorded last; its key stands for WAL older than the catalogue's.
+ * Throws KEY_CHANGED, KEY_DEFERRABLE, KEY_NOT_SENT or TABLE_DROPPED.
+ */
+export function shapeOf(
+  relation: Relation,
+  facts: CatalogFacts | null,
+  previous: TableSchema | null,
+  typeNames: ReadonlyMap<number, string>,
+  keyless: boolean,
+): TableShape {
+  const table = formatTableName(relation.schema, relation.table);
+  const key = keyless ? [] : keyColumns(table, relation, facts, previous);
+  checkKeySent(table, key, relation);
+  if (previous !== null) {
+    checkSameKey(table, keyOf(previous), key);
+  }
+  const columns = relation.columns.map((column): ColumnSchema => {
+    const place = key.indexOf(column.name);
+    return {
+      name: column.name,
+      type: typeNames.get(column.typeOid) ?? `oid ${column.typeOid}`,
+      oid: column.typeOid,
+      typmod: column.typmod,
+      key: place < 0 ? null : place + 1,
+    };
+  });
+  return {
+    table,
+    oid: relation.oid,
+    // A table that has left the publication since these rows were written was in it then.
+    publicationRel: previous === null ? (facts?.publicationRel ?? null) : previous.publicationRel,
+    identity: relation.identity,
+    readAt: facts?.readAt ?? previous?.readAt ?? ZERO_LSN,
+    columns,
+  };
+}
+
+/** Names of the key columns, in key order. */
+export function keyOf(schema: { readonly columns: readonly ColumnSchema[] }): string[] {
+  return schema.columns
+    .filter(({ key }) => key !== null)
+    .sort((a, b) => a.key! - b.key!)
+    .map(({ name }) => name);
+}
+
+/** Whether rows of both shapes are read the same way: all but where and by which name it was found out. */
+export function sameShape(a: TableShape & { topicId: string }, b: TableShape & { topicId: string }): boolean {
+  return (
+    a.oid === b.oid &&
+    a.publicationRel === b.publicationRel &&
+    a.topicId === b.topicId &&
+    a.identity === b.identity &&
+    a.columns.length === b.columns.length &&
+    a.columns.every((column, place) => {
+      const other = b.columns[place]!;
+      return (
+        column.name === other.name &&
+        column.oid === other.oid &&
+        column.typmod === other.typmod &&
+        column.key === other.key
+      );
+    })
+  );
+}
+
+function keyColumns(
+  table: string,
+  relation: Relation,
+  facts: CatalogFacts | null,
+  previous: TableSchema | null,
+): readonly string[] {
+  switch (relation.identity) {
+    case "d":
+    case "i": {
+      const marked = relation.columns.filter(({ identity }) => identity).map(({ name }) => name);
+      const index = relation.identity === "d" ? facts?.primaryKey : facts?.identityIndex;
+      // pgoutput marks the columns; their order is the index's, which only the catalogue knows.
+      const ordered = [previous === null ? null : keyOf(previous), index?.columns ?? null];
+      const found = ordered.find((names) => names !== null && sameSet(names, marked));
+      if (found === undefined && previous === null && marked.length > 0) {
+        // A publication of inserts alone may leave out columns of the key.
+        checkKeySent(table, index?.columns ?? [], relation);
+      }
+      return found ?? marked;
+    }
+    case "f": {
+      // Under FULL pgoutput marks every column.
+      const primaryKey = facts?.primaryKey ?? null;
+      if (facts === null) {
+        return previous === null ? missing(table) : keyOf(previous);
+      }
+      if (primaryKey?.immediate === false) {
+        throw new AfterimageError(
+          "KEY_DEFERRABLE",
+          `The primary key of ${table} is DEFERRABLE: one statement can hand a key from row to row, and rows would be lost.`,
+          `Make the key immediate, or publish the table without record keys: keyless: ["${table}"].`,
+        );
+      }
+      return primaryKey?.columns ?? [];
+    }
+    case "n":
+      return [];
+    default:
+      throw relation.identity satisfies never;
+  }
+}
+
+function sameSet(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((name) => b.includes(name));
+}
+
+// A part of a key tells rows apart no longer: some would overwrite others.
+function checkKeySent(table: string, key: readonly string[], relation: Relation): void {
+  const absent = key.filter((name) => !relation.columns.some((column) => column.name === name));
+  if (absent.length > 0) {
+    throw new AfterimageError(
+      "KEY_NOT_SENT",
+      `Postgres does not send key column ${absent.join(", ")} of ${table}: the publication leaves it out.`,
+      `Publish all key columns, or publish the table without record keys: keyless: ["${table}"].`,
+    );
+  }
+}
+
+function checkSameKey(table: string, before: readonly string[], now: readonly string[]): void {
+  if (before.length !== now.length || before.some((name, place) => name !== now[place])) {
+    const show = (names: readonly string[]) => (names.length === 0 ? "none" : names.join(", "));
+    throw new AfterimageError(
+      "KEY_CHANGED",
+      `The key of ${table} was (${show(before)}) and is now (${show(now)}): its rows would move to other partitions, and their order would be lost.`,
+      "Restore the key, or rebuild the stream: afterimage drop STREAM --topics, then start.",
+    );
+  }
+}
+
+function missing(table: string): never {
+  throw new AfterimageError(
+    "TABLE_DROPPED",
+    `Table ${table} was dropped before the stream could read its key from the catalogue.`,
+    'Exclude it with "!schema.table" and start again, or rebuild the stream: afterimage drop STREAM --topics.',
+  );
+}

@@ -1,0 +1,82 @@
+// `afterimage start --detach`: starts the daemon as a process of its own and returns once it is up, or with its failure.
+import { spawn } from "node:child_process";
+import { closeSync, openSync } from "node:fs";
+import type { Config } from "../config/config.ts";
+import { defaultPidFile, isAlive, readPidFile } from "../daemon/pid-file.ts";
+import { AfterimageError } from "../errors.ts";
+import type { Report } from "./report.ts";
+
+export async function startDetached(config: Config): Promise<void> {
+  const pidFile = config.pidFile ?? defaultPidFile(config.stream);
+  const holder = readPidFile(pidFile);
+  if (holder !== null && isAlive(holder.pid)) {
+    throw new AfterimageError(
+      "ALREADY_RUNNING",
+      `The pid file ${pidFile} belongs to process ${holder.pid}, which runs.`,
+      "Stop it first (afterimage stop), or choose another file with --pid-file.",
+    );
+  }
+  const logFile = config.log.file ?? `${pidFile.replace(/\.pid$/, "")}.log`;
+  const { report, pid } = await spawnDaemon(pidFile, logFile);
+  if (report.kind === "failed") throw new AfterimageError(report.code, report.message, report.advice);
+  const { stream, state } = report.status;
+  process.stdout.write(`Stream ${stream} is ${state} (process ${pid}, pid file ${pidFile}, log ${logFile}).\n`);
+}
+
+/** The arguments of this command again, without the wish to detach. */
+function childArguments(pidFile: string, logFile: string): string[] {
+  const own = process.argv.slice(2).filter((argument) => argument !== "--detach" && argument !== "-d");
+  return [...own, "--detached-child", "--pid-file", pidFile, "--log-file", logFile];
+}
+
+function spawnDaemon(pidFile: string, logFile: string): Promise<{ report: Report; pid: number }> {
+  const log = openLog(logFile);
+  const child = spawn(process.execPath, [...process.execArgv, process.argv[1]!, ...childArguments(pidFile, logFile)], {
+    detached: true,
+    stdio: ["ignore", log, log, "ipc"],
+  });
+  closeSync(log);
+  return new Promise((resolve, reject) => {
+    const interrupt = () => child.kill("SIGTERM");
+    process.once("SIGINT", interrupt);
+    process.once("SIGTERM", interrupt);
+    let report: Report | undefined;
+    child.on("message", (message) => {
+      report = message as Report;
+      if (report.kind === "up") {
+        process.off("SIGINT", interrupt);
+        process.off("SIGTERM", interrupt);
+        child.unref();
+        resolve({ report, pid: child.pid! });
+      }
+    });
+    child.once("error", reject);
+    child.once("exit", (code, signal) => {
+      // After "up" nobody listens any more.
+      if (report !== undefined) {
+        resolve({ report, pid: child.pid! });
+        return;
+      }
+      reject(
+        new AfterimageError(
+          "DAEMON_ENDED",
+          `The daemon ended (${code ?? signal}) before it was up.`,
+          `Its log ${logFile} says why.`,
+        ),
+      );
+    });
+  });
+}
+
+function openLog(file: string): number {
+  try {
+    return openSync(file, "a", 0o600);
+  } catch (error) {
+    throw new AfterimageError(
+      "CONFIG_INVALID",
+      `The log file ${file} can't be written (${(error as NodeJS.ErrnoException).code}).`,
+      "Set --log-file or log.file to a file in a folder that exists and that this user may write.",
+      { cause: error },
+    );
+  }
+}

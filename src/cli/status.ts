@@ -1,0 +1,93 @@
+// `afterimage status`: what the daemon says of itself, for people or as JSON.
+import { styleText } from "node:util";
+import { formatBytes } from "../config/units.ts";
+import type { DaemonStatus } from "../daemon/status.ts";
+import { AfterimageError } from "../errors.ts";
+import { findDaemon } from "./find-daemon.ts";
+import type { Flags } from "./options.ts";
+import { EXIT } from "./render-error.ts";
+
+export async function status(flags: Flags): Promise<void> {
+  const { status: found, pidFile } = await findDaemon(flags);
+  if (found === null) {
+    throw new AfterimageError(
+      "NOT_RUNNING",
+      `Process ${pidFile?.pid} holds the pid file, but no admin address answers.`,
+      "It may be starting or ending; look at its log, or name its admin address with --admin-port.",
+    );
+  }
+  process.stdout.write(flags.json === true ? `${JSON.stringify(found, null, 2)}\n` : formatStatus(found));
+  if (found.state === "halted") process.exitCode = EXIT.halted;
+}
+
+/** A table of name and value, one line each. */
+export function formatStatus(
+  found: DaemonStatus,
+  now: number = Date.now(),
+  stream: NodeJS.WriteStream = process.stdout,
+): string {
+  const { position, lag, lastError } = found;
+  const lines: [string, string][] = [
+    ["stream", `${found.stream} (afterimage ${found.version}, process ${found.pid})`],
+    ["state", `${colourState(found.state, stream)} for ${formatAge(now - Date.parse(found.since))}`],
+    ["position", formatPosition(position)],
+    [
+      "lag",
+      [
+        lag.bytes === null ? "unknown" : `${formatBytes(lag.bytes)} of WAL`,
+        lag.seconds === null ? "unknown time" : `${lag.seconds.toFixed(1)} s`,
+        ...(lag.retainedBytes === null ? [] : [`the slot keeps ${formatBytes(lag.retainedBytes)}`]),
+      ].join(", "),
+    ],
+    ["events", `${Math.round(found.eventsPerSecond)} a second, ${found.eventsPublished} since the start`],
+    ...found.tables.map(({ table, topic }, index): [string, string] => [
+      index === 0 ? "tables" : "",
+      `${table} → ${topic}`,
+    ]),
+    ...found.notes.map((note, index): [string, string] => [index === 0 ? "notes" : "", note]),
+  ];
+  if (lastError !== null) {
+    lines.push([
+      "last error",
+      `${lastError.code}: ${lastError.message} (${formatAge(now - Date.parse(lastError.at))} ago)`,
+    ]);
+    lines.push(["", `→ ${lastError.advice}`]);
+  }
+  return lines.map(([name, value]) => `${styleText("gray", name.padEnd(11), { stream })} ${value}\n`).join("");
+}
+
+function formatPosition(position: DaemonStatus["position"]): string {
+  if (position === null) return "not known yet";
+  const last = position.last === null ? "no event yet" : `last commit ${position.last.timestamp}`;
+  const epoch = position.epoch === 1 ? "" : `epoch ${position.epoch}, `;
+  return `${epoch}sequence ${position.sequence}, everything up to ${position.endLsn}, ${last}`;
+}
+
+function colourState(state: DaemonStatus["state"], stream: NodeJS.WriteStream): string {
+  switch (state) {
+    case "streaming":
+      return styleText("green", state, { stream });
+    case "halted":
+      return styleText("red", state, { stream });
+    case "backing-off":
+    case "draining":
+      return styleText("yellow", state, { stream });
+    case "starting":
+    case "preflight":
+    case "standby":
+    case "snapshotting":
+    case "stopped":
+      return state;
+    default:
+      return state satisfies never;
+  }
+}
+
+/** `12 s`, `3 min`, `4 h`, `2 days`. */
+export function formatAge(milliseconds: number): string {
+  const seconds = Math.max(0, Math.round(milliseconds / 1000));
+  if (seconds < 120) return `${seconds} s`;
+  if (seconds < 7200) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 172_800) return `${Math.floor(seconds / 3600)} h`;
+  return `${Math.floor(seconds / 86_400)} days`;
+}

@@ -1,0 +1,158 @@
+// The resolved configuration: file, then environment over it, then flags over both; checked, with every default filled in.
+import { readFileSync } from "node:fs";
+import { AfterimageError, messageOf } from "../errors.ts";
+import { problemsError, toProblems } from "./problems.ts";
+import { parsePostgresUrl } from "./redact.ts";
+import { CONFIG_SCHEMA, type ParsedConfig } from "./schema.ts";
+import { environmentName } from "./settings.ts";
+import { type ConfigSources, readSources } from "./sources.ts";
+import { parseTablePattern } from "./table-patterns.ts";
+
+export type { ConfigSources } from "./sources.ts";
+
+export interface Config {
+  readonly stream: string;
+  readonly postgres: {
+    /** With the password of `postgres.passwordFile` put in. Show it by `redactUrl` only. */
+    readonly url: string;
+    readonly slot: string;
+    readonly publication: string;
+  };
+  /** Patterns for `matchesTable`. */
+  readonly tables: readonly string[];
+  /** Patterns of the tables that are published without a record key. */
+  readonly keyless: readonly string[];
+  /** Topic names that replace `<stream>.<schema>.<table>`. */
+  readonly topics: readonly { readonly schema: string; readonly table: string; readonly topic: string }[];
+  readonly kafka: {
+    /** `host:port`. */
+    readonly brokers: readonly string[];
+    readonly clientId: string;
+    readonly partitions: number;
+    /** -1: the broker's default. */
+    readonly replicationFactor: number;
+    /** Contents (PEM) of the files that were named. */
+    readonly ssl: boolean | { readonly ca?: string; readonly cert?: string; readonly key?: string };
+    readonly sasl?: {
+      readonly mechanism: "plain" | "scram-sha-256" | "scram-sha-512";
+      readonly username: string;
+      readonly password: string;
+    };
+  };
+  readonly admin: { readonly host: string; readonly port: number; readonly hostnames: readonly string[] };
+  readonly startup: { readonly waitMs: number };
+  readonly batch: { readonly maxBytes: number; readonly lingerMs: number };
+  readonly pidFile: string | null;
+  readonly log: {
+    readonly level: ParsedConfig["log"]["level"];
+    readonly format: ParsedConfig["log"]["format"];
+    readonly file: string | null;
+  };
+}
+
+/**
+ * The whole configuration. Throws AfterimageError: CONFIG_FILE_UNREADABLE, CONFIG_SYNTAX, CONFIG_UNKNOWN_KEY,
+ * CONFIG_INVALID, CONFIG_MISSING; several mistakes are listed in one message.
+ */
+export function loadConfig(sources: ConfigSources): Config {
+  return loadConfigPart(sources, Object.keys(CONFIG_SCHEMA.shape) as (keyof Config)[]);
+}
+
+/** Some sections only, for commands that need no more: a missing or wrong setting elsewhere doesn't stop them. */
+export function loadConfigPart<K extends keyof Config>(
+  sources: ConfigSources,
+  sections: readonly K[],
+): Pick<Config, K> {
+  const raw = readSources(sources);
+  const wanted = new Set<string>(sections);
+  const ignored = Object.keys(CONFIG_SCHEMA.shape).filter((key) => !wanted.has(key));
+  const checked = Object.fromEntries(Object.entries(raw.values).filter(([key]) => !ignored.includes(key)));
+  const schema = CONFIG_SCHEMA.omit(Object.fromEntries(ignored.map((key) => [key, true])) as Record<never, true>);
+  const result = schema.safeParse(checked);
+  const problems = [...raw.problems, ...toProblems(result.error?.issues ?? [], { ...raw, values: checked })];
+  if (problems.length > 0) throw problemsError(problems);
+  return resolve(result.data as Partial<ParsedConfig>, String(raw.values.stream ?? "")) as Pick<Config, K>;
+}
+
+function resolve(parsed: Partial<ParsedConfig>, stream: string): Partial<Config> {
+  const { postgres, kafka, topics, startup, batch, log } = parsed;
+  return {
+    ...(parsed.stream === undefined ? {} : { stream: parsed.stream }),
+    ...(parsed.tables === undefined ? {} : { tables: parsed.tables, keyless: parsed.keyless ?? [] }),
+    ...(parsed.admin === undefined ? {} : { admin: parsed.admin }),
+    ...(postgres === undefined ? {} : { postgres: resolvePostgres(postgres, stream) }),
+    ...(kafka === undefined ? {} : { kafka: resolveKafka(kafka, stream) }),
+    ...(topics === undefined ? {} : { topics: resolveTopics(topics) }),
+    ...(startup === undefined ? {} : { startup: { waitMs: startup.wait } }),
+    ...(batch === undefined ? {} : { batch: { maxBytes: batch.maxBytes, lingerMs: batch.linger } }),
+    ...(log === undefined ? {} : { log: { ...log, file: log.file ?? null } }),
+    pidFile: parsed.pidFile ?? null,
+  };
+}
+
+function resolvePostgres(postgres: ParsedConfig["postgres"], stream: string): Config["postgres"] {
+  const { slot = `afterimage_${stream}`, publication = `afterimage_${stream}` } = postgres;
+  const { passwordFile } = postgres;
+  if (passwordFile === undefined) return { url: postgres.url, slot, publication };
+  return { url: withPassword(postgres.url, readSecret("postgres.passwordFile", passwordFile)), slot, publication };
+}
+
+function withPassword(url: string, password: string): string {
+  const user = decodeURIComponent(parsePostgresUrl(url)!.username);
+  const encoded = `${encodeURIComponent(user)}:${encodeURIComponent(password)}@`;
+  return url.replace(/^(\w+:\/\/)(?:[^@/?#]*@)?/, (_, scheme: string) => scheme + encoded);
+}
+
+function resolveKafka(kafka: ParsedConfig["kafka"], stream: string): Config["kafka"] {
+  const { brokers, partitions, replicationFactor, ssl, sasl, clientId = `afterimage.${stream}` } = kafka;
+  const settings = {
+    brokers,
+    partitions,
+    replicationFactor,
+    clientId,
+    ssl: typeof ssl === "boolean" ? ssl : pems(ssl),
+  };
+  if (sasl === undefined) return settings;
+  const { mechanism, username, passwordFile } = sasl;
+  const password = passwordFile === undefined ? sasl.password : readSecret("kafka.sasl.passwordFile", passwordFile);
+  if (password === undefined) {
+    throw new AfterimageError(
+      "CONFIG_MISSING",
+      "kafka.sasl has no password.",
+      `Set kafka.sasl.passwordFile or the environment variable ${environmentName("kafka.sasl.password")}.`,
+    );
+  }
+  return { ...settings, sasl: { mechanism, username, password } };
+}
+
+function pems(files: { ca?: string | undefined; cert?: string | undefined; key?: string | undefined }) {
+  const contents: { ca?: string; cert?: string; key?: string } = {};
+  for (const name of ["ca", "cert", "key"] as const) {
+    if (files[name] !== undefined) contents[name] = readFile(`kafka.ssl.${name}`, files[name]);
+  }
+  return contents;
+}
+
+function resolveTopics(topics: Record<string, string>): Config["topics"] {
+  return Object.entries(topics).map(([name, topic]) => {
+    const { schema, table } = parseTablePattern(name)!;
+    return { schema: schema.literal!, table: table.literal!, topic };
+  });
+}
+
+/** Editors end files with a line break that is no part of the password. */
+const readSecret = (path: string, file: string): string => readFile(path, file).replace(/\r?\n$/, "");
+
+function readFile(path: string, file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? messageOf(error);
+    throw new AfterimageError(
+      "CONFIG_FILE_UNREADABLE",
+      `${path} names ${file}, which can't be read (${code}).`,
+      "Check the path, and that this user may read the file.",
+      { cause: error },
+    );
+  }
+}

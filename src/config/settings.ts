@@ -1,0 +1,239 @@
+// The list of every setting: its path, environment variable, flag, and what it means. Parsing, messages and docs use it.
+
+/** How the text of an environment variable or flag becomes a value; a YAML file has the value already. */
+export type SettingKind = "text" | "integer" | "boolean" | "list" | "map";
+
+export interface Setting {
+  /** As in the YAML file: `kafka.brokers`. */
+  readonly path: string;
+  readonly kind: SettingKind;
+  /** Completes "expected …". */
+  readonly expected: string;
+  readonly about: string;
+  /** As a user reads it; absent where there is none. */
+  readonly default?: string;
+  /** Commander's form: `--kafka <list>`. */
+  readonly flag?: string;
+  /** A value to copy into a message that says how to set it. */
+  readonly example?: string;
+  /** Never shown in a message. */
+  readonly secret?: true;
+}
+
+const PATTERNS = 'a list of patterns such as "public.*", "public.orders" or "!public.audit"';
+const FILE = "the path of a file";
+
+export const SETTINGS: readonly Setting[] = [
+  {
+    path: "stream",
+    kind: "text",
+    flag: "--stream <name>",
+    expected: "1 to 40 characters of a-z, 0-9 and _",
+    about: "Name of the stream: one replication slot and the prefix of its topics.",
+    example: "shop",
+  },
+  {
+    path: "postgres.url",
+    kind: "text",
+    flag: "--postgres <url>",
+    expected: "a URL such as postgres://user:password@host:5432/database",
+    about: "The database to read, by a user that may replicate. Not a pooler's address.",
+    example: "postgres://user:password@localhost:5432/shop",
+    secret: true,
+  },
+  {
+    path: "postgres.passwordFile",
+    kind: "text",
+    expected: FILE,
+    about: "File that holds the password; it wins over the one in the URL.",
+  },
+  {
+    path: "postgres.slot",
+    kind: "text",
+    default: "afterimage_<stream>",
+    expected: "1 to 63 characters of a-z, 0-9 and _",
+    about: "Name of the replication slot.",
+  },
+  {
+    path: "postgres.publication",
+    kind: "text",
+    default: "afterimage_<stream>",
+    expected: "a name of 1 to 63 bytes",
+    about: "Name of the publication. One that exists already is used as it is.",
+  },
+  {
+    path: "tables",
+    kind: "list",
+    default: '["public.*"]',
+    flag: "--tables <pattern,…>",
+    expected: `${PATTERNS}, at least one of them without "!"`,
+    about: 'Tables to capture. `*` stands for any characters inside a part, quotes take a part as it is, "!" excludes.',
+  },
+  {
+    path: "keyless",
+    kind: "list",
+    default: "[]",
+    expected: PATTERNS,
+    about: "Tables that are published without a record key, such as those whose key is DEFERRABLE.",
+  },
+  {
+    path: "topics",
+    kind: "map",
+    default: "{}",
+    expected: 'table names and their topics, such as {"public.orders": "shop.orders"}; each topic once',
+    about: "Another topic name for a table. A topic has 1 to 249 characters of A-Z, a-z, 0-9, `.`, `_` and `-`.",
+  },
+  {
+    path: "kafka.brokers",
+    kind: "list",
+    flag: "--kafka <host:port,…>",
+    expected: "a list of host:port",
+    about: "Brokers to ask first.",
+    example: "localhost:9092",
+  },
+  {
+    path: "kafka.clientId",
+    kind: "text",
+    default: "afterimage.<stream>",
+    expected: "1 to 200 characters",
+    about: "Name of this client in the broker's logs and quotas.",
+  },
+  {
+    path: "kafka.partitions",
+    kind: "integer",
+    default: "4",
+    expected: "a whole number from 1 to 10000",
+    about: "Partitions of the topics that the daemon creates.",
+  },
+  {
+    path: "kafka.replicationFactor",
+    kind: "integer",
+    default: "-1",
+    expected: "a whole number from 1 to 100, or -1 for the broker's default",
+    about: "Replicas of the topics that the daemon creates.",
+  },
+  {
+    path: "kafka.ssl",
+    kind: "boolean",
+    default: "false",
+    expected: "true, false, or the files ca, cert and key",
+    about: "TLS to the brokers; true trusts the system's certificate authorities.",
+  },
+  { path: "kafka.ssl.ca", kind: "text", expected: FILE, about: "Certificate authorities to trust, PEM." },
+  { path: "kafka.ssl.cert", kind: "text", expected: FILE, about: "The client's certificate, PEM; goes with the key." },
+  { path: "kafka.ssl.key", kind: "text", expected: FILE, about: "The client's private key, PEM." },
+  {
+    path: "kafka.sasl.mechanism",
+    kind: "text",
+    expected: "plain, scram-sha-256 or scram-sha-512",
+    about: "How the client proves who it is.",
+    example: "scram-sha-512",
+  },
+  { path: "kafka.sasl.username", kind: "text", expected: "a user name", about: "SASL user.", example: "afterimage" },
+  {
+    path: "kafka.sasl.password",
+    kind: "text",
+    expected: "a text, in quotes when it has digits only",
+    about: "SASL password.",
+    secret: true,
+  },
+  { path: "kafka.sasl.passwordFile", kind: "text", expected: FILE, about: "File that holds the SASL password." },
+  {
+    path: "admin.host",
+    kind: "text",
+    default: "127.0.0.1",
+    flag: "--admin-host <host>",
+    expected: "a host name or address",
+    about: "Where status and stop are served. In a container: 0.0.0.0.",
+  },
+  {
+    path: "admin.port",
+    kind: "integer",
+    default: "7788",
+    flag: "--admin-port <n>",
+    expected: "a whole number from 0 to 65535 (0 takes any free port)",
+    about: "Port of the admin address.",
+  },
+  {
+    path: "admin.hostnames",
+    kind: "list",
+    default: "[]",
+    expected: "a list of host names",
+    about: "Names by which others may ask the admin address, such as the container's; localhost always may.",
+  },
+  {
+    path: "startup.wait",
+    kind: "text",
+    default: "60s",
+    expected: 'a time such as "60s", "500ms" or "2m", at most 24h',
+    about: "How long `start` and `doctor` try servers that are not up yet.",
+  },
+  {
+    path: "batch.maxBytes",
+    kind: "text",
+    default: "1MiB",
+    expected: 'a size from 64KiB to 256MiB, such as 4194304 or "4MiB"',
+    about: "Encoded bytes after which a Kafka transaction is closed.",
+  },
+  {
+    path: "batch.linger",
+    kind: "text",
+    default: "5ms",
+    expected: 'a time from "0ms" to "20ms"',
+    about: "How long a batch waits for more events.",
+  },
+  {
+    path: "pidFile",
+    kind: "text",
+    flag: "--pid-file <file>",
+    expected: FILE,
+    about: "File with the daemon's process id; `start --detach` writes one in any case.",
+  },
+  {
+    path: "log.level",
+    kind: "text",
+    default: "info",
+    flag: "--log-level <level>",
+    expected: "trace, debug, info, warn, error or silent",
+    about: "What is logged.",
+  },
+  {
+    path: "log.format",
+    kind: "text",
+    default: "auto",
+    flag: "--log-format <format>",
+    expected: "auto, json or pretty",
+    about: "auto: readable lines on a terminal, else one JSON object a line.",
+  },
+  {
+    path: "log.file",
+    kind: "text",
+    flag: "--log-file <file>",
+    expected: FILE,
+    about: "File that log lines are appended to, instead of the standard output.",
+  },
+];
+
+const BY_PATH = new Map(SETTINGS.map((setting) => [setting.path, setting]));
+
+/** The setting a path belongs to: `kafka.brokers.0` to `kafka.brokers`. */
+export function settingAt(path: readonly PropertyKey[]): Setting | undefined {
+  for (let length = path.length; length > 0; length--) {
+    const setting = BY_PATH.get(path.slice(0, length).join("."));
+    if (setting !== undefined) return setting;
+  }
+  return undefined;
+}
+
+/** `kafka.clientId` to `AFTERIMAGE_KAFKA_CLIENT_ID`. */
+export function environmentName(path: string): string {
+  return `AFTERIMAGE_${path
+    .replaceAll(/[A-Z]/g, (letter) => `_${letter}`)
+    .replaceAll(".", "_")
+    .toUpperCase()}`;
+}
+
+/** `--kafka <brokers>` to `--kafka`. */
+export function flagName(setting: Setting): string | undefined {
+  return setting.flag?.split(" ", 1)[0];
+}

@@ -1,0 +1,155 @@
+// The admin address: status for people and machines, health for orchestrators, stop for the command line.
+// No web page may use it: names other than ours in Host are refused (DNS rebinding), so is every foreign Origin, and
+// stop asks for a header that a page can't send without asking first.
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { AfterimageError } from "../errors.ts";
+import type { DaemonStatus } from "./status.ts";
+
+/** Must accompany POST requests; a browser sends it across origins only after a preflight, which is never granted. */
+export const COMMAND_HEADER = "x-afterimage-command";
+
+export interface AdminServerOptions {
+  readonly host: string;
+  /** 0 takes any free port. */
+  readonly port: number;
+  /** Further names by which clients may ask. Addresses and localhost always may. */
+  readonly hostnames?: readonly string[];
+  readonly status: () => DaemonStatus;
+  /** Begins the stop; the answer doesn't wait for its end. */
+  readonly stop: () => void;
+}
+
+export interface AdminServer {
+  /** `http://127.0.0.1:7788`. */
+  readonly address: string;
+  /** What an operator should know, such as an address that others can reach. */
+  readonly notes: readonly string[];
+  close(): Promise<void>;
+}
+
+/** Throws ADMIN_PORT_IN_USE or ADMIN_ADDRESS. */
+export async function startAdminServer(options: AdminServerOptions): Promise<AdminServer> {
+  const server = createServer((request, response) => answer(options, request, response));
+  // Nothing here takes long or has a body.
+  server.requestTimeout = 5_000;
+  server.headersTimeout = 5_000;
+  server.keepAliveTimeout = 1_000;
+  server.maxConnections = 64;
+  await listen(server, options);
+  const { port } = server.address() as AddressInfo;
+  return {
+    address: `http://${formatHost(options.host)}:${port}`,
+    notes: isLoopback(options.host)
+      ? []
+      : [
+          `The admin address ${options.host}:${port} can be reached by other machines; whoever reaches it can read the status and stop the daemon.`,
+        ],
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+function listen(server: Server, { host, port }: AdminServerOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      reject(
+        error.code === "EADDRINUSE"
+          ? new AfterimageError(
+              "ADMIN_PORT_IN_USE",
+              `The admin address ${host}:${port} is in use.`,
+              "Another daemon may run here (afterimage status tells). Else choose another port: --admin-port N, AFTERIMAGE_ADMIN_PORT or admin.port; 0 takes any free one.",
+              { cause: error },
+            )
+          : new AfterimageError(
+              "ADMIN_ADDRESS",
+              `The admin address ${host}:${port} can't be used (${error.code}).`,
+              "Set admin.host to an address of this machine, such as 127.0.0.1, and admin.port to a free port above 1023.",
+              { cause: error },
+            ),
+      );
+    });
+    server.listen(port, host, () => {
+      server.removeAllListeners("error");
+      resolve();
+    });
+  });
+}
+
+function answer(options: AdminServerOptions, request: IncomingMessage, response: ServerResponse): void {
+  // Bodies are not wanted; what comes is read away so that the connection can be used again.
+  request.resume();
+  const refusal = refuse(options, request);
+  if (refusal !== null) {
+    send(response, refusal.code, { error: refusal.text });
+    return;
+  }
+  const path = (request.url ?? "/").split("?", 1)[0];
+  const method = request.method === "HEAD" ? "GET" : request.method;
+  switch (`${method} ${path}`) {
+    case "GET /status":
+      send(response, 200, options.status());
+      return;
+    case "GET /healthz": {
+      const { state } = options.status();
+      send(response, state === "halted" ? 503 : 200, { state });
+      return;
+    }
+    case "GET /readyz": {
+      const { state } = options.status();
+      send(response, state === "streaming" || state === "standby" ? 200 : 503, { state });
+      return;
+    }
+    case "POST /stop":
+      send(response, 202, { stopping: true });
+      options.stop();
+      return;
+    default:
+      send(response, 404, { error: "Known are GET /status, /healthz and /readyz, and POST /stop." });
+  }
+}
+
+const LARGEST_BODY = 1024;
+
+function refuse(options: AdminServerOptions, request: IncomingMessage): { code: number; text: string } | null {
+  const { host, origin } = request.headers;
+  if (host === undefined || !isAllowedHost(host, options)) {
+    return { code: 403, text: "The Host header is not a name of this daemon; add it to admin.hostnames." };
+  }
+  if (origin !== undefined && origin !== `http://${host}`) {
+    return { code: 403, text: "Requests of other origins are refused." };
+  }
+  if (Number(request.headers["content-length"] ?? 0) > LARGEST_BODY || "transfer-encoding" in request.headers) {
+    return { code: 413, text: "No body is expected." };
+  }
+  if (request.method === "POST" && request.headers[COMMAND_HEADER] === undefined) {
+    return { code: 403, text: `The header ${COMMAND_HEADER} is missing.` };
+  }
+  return null;
+}
+
+/** A literal address can't be rebound by DNS; of names only those that are ours are taken. */
+export function isAllowedHost(
+  header: string,
+  { host, hostnames = [] }: Pick<AdminServerOptions, "host" | "hostnames">,
+): boolean {
+  const name = header.replace(/:\d{1,5}$/, "").toLowerCase();
+  if (/^\d{1,3}(\.\d{1,3}){3}$/.test(name) || /^\[[0-9a-f:.]+\]$/.test(name)) return true;
+  return ["localhost", host, ...hostnames].some((known) => known.toLowerCase() === name);
+}
+
+const isLoopback = (host: string): boolean => host === "localhost" || host === "::1" || /^127\./.test(host);
+
+const formatHost = (host: string): string => (host.includes(":") ? `[${host}]` : host);
+
+function send(response: ServerResponse, code: number, body: unknown): void {
+  response.writeHead(code, {
+    "content-type": "application/json; charset=utf-8",
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+  });
+  response.end(`${JSON.stringify(body)}\n`);
+}

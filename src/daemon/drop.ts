@@ -1,0 +1,136 @@
+// Removes a stream: its slot, its publication, and its topics if asked. In this order, each may already be gone, so
+// that an interrupted drop is finished by the next one. What is not ours stays.
+import type pg from "pg";
+import type { Config } from "../config/config.ts";
+import { AfterimageError } from "../errors.ts";
+import { parseTableName, progressTopic, schemasTopic, tableTopic } from "../event/identifier.ts";
+import type { KafkaConnection } from "../kafka/connection.ts";
+import { deleteTopics, describeTopics } from "../kafka/topics.ts";
+import { readSchemas } from "../sink/progress-log.ts";
+import { dropOrphans } from "../source/orphans.ts";
+import { connectPatiently } from "../source/preflight-connection.ts";
+import { dropPublication, readPublication } from "../source/publication.ts";
+import { closeSql } from "../source/session.ts";
+import { dropSlot, readSlot } from "../source/slot.ts";
+import { connectKafka, kafkaSettings } from "./preflight-kafka.ts";
+
+export interface DropTarget {
+  readonly stream: string;
+  readonly postgres: Config["postgres"];
+  /** Null: topics stay. */
+  readonly topics: Pick<Config, "kafka" | "topics"> | null;
+}
+
+/** What there is to remove. */
+export interface DropPlan {
+  readonly slot: { readonly name: string; readonly retainedBytes: number } | null;
+  readonly publication: string | null;
+  /** A publication of that name that somebody else made; it stays. */
+  readonly foreignPublication: string | null;
+  /** Tables' topics first, then the two that tell of them. */
+  readonly topics: readonly string[];
+}
+
+export interface Drop {
+  readonly plan: DropPlan;
+  /** Removes it, and calls `done` with a line after each step. */
+  run(done: (line: string) => void): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Looks, and removes nothing yet. Throws SLOT_IN_USE while a daemon streams, SLOT_FOREIGN, and connection errors. */
+export async function openDrop(target: DropTarget): Promise<Drop> {
+  const connected = await connectPatiently(target.postgres, { waitMs: 0 });
+  if ("finding" in connected) throw asError(connected.finding);
+  const { client } = connected;
+  let kafka: KafkaConnection | null = null;
+  const close = async () => {
+    await closeSql(client);
+    await kafka?.close();
+  };
+  try {
+    if (target.topics !== null) {
+      const reached = await connectKafka(kafkaSettings(target.topics.kafka), { waitMs: 0 });
+      if ("finding" in reached) throw asError(reached.finding);
+      kafka = reached.connection;
+    }
+    const plan = {
+      ...(await planPostgres(client, target.postgres)),
+      topics: kafka === null ? [] : await streamTopics(kafka, target.stream, target.topics?.topics ?? []),
+    };
+    return { plan, run: (done) => remove(client, kafka, plan, done), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function planPostgres(
+  client: pg.Client,
+  { slot, publication }: Config["postgres"],
+): Promise<Omit<DropPlan, "topics">> {
+  const found = await readSlot(client, slot);
+  if (found?.activePid != null) {
+    throw new AfterimageError(
+      "SLOT_IN_USE",
+      `Replication slot ${slot} is in use (process ${found.activePid} of the server): a daemon streams from it.`,
+      "Stop it first: afterimage stop, there where it runs.",
+    );
+  }
+  if (found !== null && found.plugin !== "pgoutput") {
+    throw new AfterimageError(
+      "SLOT_FOREIGN",
+      `Replication slot ${slot} is for plugin ${found.plugin}: afterimage did not make it.`,
+      "Name the stream's own slot in postgres.slot.",
+    );
+  }
+  const state = await readPublication(client, publication);
+  return {
+    slot: found === null ? null : { name: slot, retainedBytes: found.retainedBytes },
+    publication: state?.ours === true ? publication : null,
+    foreignPublication: state?.ours === false ? publication : null,
+  };
+}
+
+/** Only what the stream recorded as its own, never whatever begins with its name. */
+async function streamTopics(
+  connection: KafkaConnection,
+  stream: string,
+  overrides: Config["topics"],
+): Promise<string[]> {
+  const schemas = schemasTopic(stream);
+  const progress = progressTopic(stream);
+  const own = await describeTopics(connection, [schemas, progress]);
+  const recorded = own.has(schemas) ? await readSchemas(connection, schemas) : [];
+  const names = recorded.flatMap(({ table: text }) => {
+    const { schema, table } = parseTableName(text);
+    const override = overrides.find((each) => each.schema === schema && each.table === table);
+    return override === undefined ? [tableTopic(stream, schema, table)] : [override.topic];
+  });
+  const tables = await describeTopics(connection, [...new Set(names)]);
+  return [...[...tables.keys()].sort(), ...[schemas, progress].filter((name) => own.has(name))];
+}
+
+async function remove(
+  client: pg.Client,
+  kafka: KafkaConnection | null,
+  plan: DropPlan,
+  done: (line: string) => void,
+): Promise<void> {
+  if (plan.slot !== null && (await dropSlot(client, plan.slot.name)))
+    done(`Dropped replication slot ${plan.slot.name}.`);
+  if (plan.publication !== null) {
+    await dropPublication(client, plan.publication);
+    done(`Dropped publication ${plan.publication}.`);
+  }
+  for (const orphan of await dropOrphans(client))
+    done(`Dropped publication ${orphan}, which an interrupted tail left.`);
+  if (kafka === null) return;
+  for (const topic of plan.topics) {
+    await deleteTopics(kafka, [topic]);
+    done(`Deleted topic ${topic}.`);
+  }
+}
+
+const asError = ({ code, what, remedy }: { code: string; what: string; remedy: string }): AfterimageError =>
+  new AfterimageError(code, what, remedy);

@@ -1,0 +1,45 @@
+// The daemon's states and which may follow which: one table, one `transitionTo`.
+import type { State } from "./status.ts";
+
+const NEXT: Readonly<Record<State, readonly State[]>> = {
+  starting: ["preflight", "draining"],
+  preflight: ["standby", "streaming", "backing-off", "draining"],
+  standby: ["preflight", "streaming", "backing-off", "draining"],
+  snapshotting: ["streaming", "backing-off", "draining"],
+  streaming: ["snapshotting", "backing-off", "draining"],
+  "backing-off": ["preflight", "draining"],
+  draining: ["stopped"],
+  stopped: [],
+  halted: [],
+};
+
+export class Lifecycle {
+  readonly #onChange: (state: State) => void;
+  #state: State = "starting";
+  #since = new Date();
+
+  constructor(onChange: (state: State) => void) {
+    this.#onChange = onChange;
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+
+  get since(): string {
+    return this.#since.toISOString();
+  }
+
+  /** Any state may be followed by `halted`. Throws TypeError for a step the table does not have. */
+  transitionTo(next: State): void {
+    if (next === this.#state) {
+      return;
+    }
+    if (next !== "halted" && !NEXT[this.#state].includes(next)) {
+      throw new TypeError(`The daemon can't go from ${this.#state} to ${next}.`);
+    }
+    this.#state = next;
+    this.#since = new Date();
+    this.#onChange(next);
+  }
+}

@@ -1,0 +1,235 @@
+// The second half of a start, holding the slot: end what the last holder left in flight, read how far the stream is,
+// and halt on every difference between that and this server.
+import { createHash } from "node:crypto";
+import type pg from "pg";
+import type { Config } from "../config/config.ts";
+import { AfterimageError } from "../errors.ts";
+import { formatTableName, parseTableName } from "../event/identifier.ts";
+import type { Progress } from "../event/progress.ts";
+import type { TableSchema } from "../event/schema.ts";
+import type { KafkaConnection } from "../kafka/connection.ts";
+import { listTopicNames } from "../kafka/topics.ts";
+import { TransactionalProducer } from "../kafka/transactional-producer.ts";
+import { holdsCommittedRecord, readProgress, readSchemas, waitUntilNoOpenTransaction } from "../sink/progress-log.ts";
+import { Publisher } from "../sink/publisher.ts";
+import { Topics, topicRecreated } from "../sink/topics.ts";
+import { describeTables, readPublishedTables, readServerIdentity, type ServerIdentity } from "../source/catalog.ts";
+import { type PublicationState, readPublication } from "../source/publication.ts";
+import { PGOUTPUT_OPTIONS } from "../source/replication-stream.ts";
+import { readSlot } from "../source/slot.ts";
+import { readSwitchPoint } from "../source/timeline.ts";
+import { CAPTURE_ENDED, checkContinuity, republished } from "./continuity.ts";
+import { addNewTables, nameUncaptured, publicationLost } from "./open-slot.ts";
+import { checkStart, publicationForeign, type ServerFacts } from "./start-checks.ts";
+import { isExcluded, isSelected, TableResolver } from "./table-resolver.ts";
+
+export interface OpenProgress {
+  readonly publisher: Publisher;
+  readonly resolver: TableResolver;
+  readonly topics: Topics;
+  readonly server: ServerFacts;
+  /** What the operator should know though it stops nothing. */
+  readonly notes: readonly string[];
+  /** Looks again whether publication and tables are the same; throws what `checkContinuity` throws, PUBLICATION_LOST. */
+  verifyTables(client: pg.Client): Promise<string[]>;
+}
+
+/** How long one Kafka transaction may take before the broker ends it. */
+export const TRANSACTION_TIMEOUT_MS = 60_000;
+
+/** Only call this while streaming from the slot: it fences every other producer of the stream. */
+export async function openProgress(
+  config: Config,
+  client: pg.Client,
+  connection: KafkaConnection,
+): Promise<OpenProgress> {
+  const identity = await readServerIdentity(client);
+  const slot = await readSlot(client, config.postgres.slot);
+  let publication = await readPublication(client, config.postgres.publication);
+  if (slot === null || publication === null) {
+    throw new AfterimageError(
+      "SLOT_LOST",
+      "Slot or publication were dropped while the daemon was starting.",
+      "Start again.",
+    );
+  }
+  const topics = new Topics(connection, { stream: config.stream, ...config.kafka, overrides: config.topics });
+  await topics.ensureOwn();
+  const producer = new TransactionalProducer(connection, {
+    transactionalId: `afterimage.${config.stream}`,
+    transactionTimeoutMs: TRANSACTION_TIMEOUT_MS,
+  });
+  await producer.takeOver();
+  await waitUntilNoOpenTransaction(connection, topics.progress, TRANSACTION_TIMEOUT_MS);
+  const stored = await readProgress(connection, topics.progress);
+  const schemas = await readSchemas(connection, topics.schemas);
+  if (stored === null) {
+    await checkNothingPublished(connection, config.stream);
+  }
+  await addNewTables(client, config, publication, identity.version);
+  publication = (await readPublication(client, config.postgres.publication)) ?? publication;
+  const server: ServerFacts = {
+    ...identity,
+    slot: config.postgres.slot,
+    confirmedFlushLsn: slot.confirmedFlushLsn,
+    publication: publication.oid,
+    resume: resumeHash(config, identity, publication),
+    switchPoint:
+      stored === null || stored.timeline === identity.timeline
+        ? null
+        : await readSwitchPoint(config.postgres, stored.timeline, identity.timeline),
+  };
+  if (stored !== null) {
+    checkStart(stored, server);
+  }
+  const progress = { ...(stored ?? firstProgress(config.stream, server)), ...identityOf(server) };
+  const publisher = new Publisher(connection, producer, progress, {
+    progressTopic: topics.progress,
+    schemasTopic: topics.schemas,
+    transactionTimeoutMs: TRANSACTION_TIMEOUT_MS,
+    isFirstStart: stored === null,
+    knownSchemas: schemas.map(({ schema }) => schema),
+  });
+  if (stored === null) {
+    await publisher.publish({ ...progress, events: [] });
+  }
+  const resolver = new TableResolver(client, publication.oid, config, topics, schemas);
+  const { schemas: current, notes } = await checkTables(
+    client,
+    publication.oid,
+    resolver,
+    topics,
+    config,
+    stored !== null && stored.resume !== server.resume,
+  );
+  const known = new Set(schemas.map(({ schema }) => schema));
+  const unwritten = current.filter(({ schema }) => !known.has(schema));
+  if (unwritten.length > 0) {
+    await publisher.publish({ ...publisher.progress, events: [] }, unwritten);
+  }
+  const { oid } = publication;
+  const verifyTables = async (other: pg.Client) => {
+    const now = await checkPublication(other, config, oid);
+    const inForce = resolver.inForce();
+    const oids = inForce.map((schema) => schema.oid);
+    const notes = checkContinuity(inForce, await describeTables(other, oid, oids));
+    return [...notes, ...(await nameUncaptured(other, config, now))];
+  };
+  return { publisher, resolver, topics, server, notes, verifyTables };
+}
+
+async function checkPublication(
+  client: pg.Client,
+  { stream, postgres }: Config,
+  oid: number,
+): Promise<PublicationState> {
+  const publication = await readPublication(client, postgres.publication);
+  if (publication === null) {
+    throw publicationLost(stream, postgres.publication);
+  }
+  if (publication.oid !== oid) {
+    throw publicationForeign();
+  }
+  return publication;
+}
+
+/** Without a progress record nothing may have been published. */
+async function checkNothingPublished(connection: KafkaConnection, stream: string): Promise<void> {
+  const own = (await listTopicNames(connection)).filter((name) => name.startsWith(`${stream}.`));
+  for (const topic of own) {
+    if (await holdsCommittedRecord(connection, topic)) {
+      throw new AfterimageError(
+        "PROGRESS_MISSING",
+        `Topic ${topic} holds events, but the progress topic of stream ${stream} has no record: where they end is not known.`,
+        `Choose another stream name, or remove the topics: afterimage drop ${stream} --topics.`,
+      );
+    }
+  }
+}
+
+function firstProgress(stream: string, server: ServerFacts): Progress {
+  return {
+    stream,
+    epoch: 1,
+    firstSequence: 1,
+    sequence: 0,
+    completeSequence: 0,
+    endLsn: server.confirmedFlushLsn,
+    last: null,
+    ...identityOf(server),
+    partitions: new Map(),
+  };
+}
+
+function identityOf({ systemId, timeline, database, slot, publication, resume }: ServerFacts) {
+  return { systemId, timeline, database, slot, publication, resume };
+}
+
+/**
+ * Every table is the one it was, and so is its topic; only then new ones are recorded, and those that the configuration
+ * excludes are ended.
+ */
+async function checkTables(
+  client: pg.Client,
+  publication: number,
+  resolver: TableResolver,
+  topics: Topics,
+  { tables }: Config,
+  settingsChanged: boolean,
+): Promise<{ schemas: TableSchema[]; notes: string[] }> {
+  const inForce = resolver.inForce();
+  const described = await describeTables(
+    client,
+    publication,
+    inForce.map(({ oid }) => oid),
+  );
+  const excluded = inForce.filter(({ oid, table }) => {
+    const name = parseTableName(table);
+    const ancestors = described.find((now) => now.oid === oid)?.ancestors ?? [];
+    // With the same settings as before a table that is not selected any more is a partition that was detached: what
+    // was written to it until then still counts.
+    return isExcluded(tables, name) || (settingsChanged && !isSelected(tables, { ...name, ancestors }));
+  });
+  const kept = inForce.filter((schema) => !excluded.includes(schema));
+  const notes = checkContinuity(kept, described);
+  for (const { table, topicId } of kept) {
+    const name = parseTableName(table);
+    const topic = await topics.findExisting(topics.nameOf(name.schema, name.table));
+    if (topic.id !== topicId) {
+      throw topicRecreated(topic.name);
+    }
+  }
+  const latest = resolver.latest();
+  const captured = (await readPublishedTables(client, publication)).filter((table) => resolver.isCaptured(table));
+  for (const { oid, schema, table } of captured) {
+    const name = formatTableName(schema, table);
+    const recorded = latest.find((version) => version.table === name);
+    if (recorded !== undefined && (recorded.publicationRel === CAPTURE_ENDED || recorded.oid !== oid)) {
+      throw republished(name);
+    }
+  }
+  const ended = excluded.map((schema) => resolver.end(schema));
+  const schemas: TableSchema[] = [];
+  for (const table of captured) {
+    schemas.push((await resolver.register(table)).encoder.schema);
+  }
+  return {
+    schemas: [...ended, ...schemas],
+    notes: [
+      ...notes,
+      ...ended.map(({ table }) => `Table ${table} is excluded now: its rows that are not published yet never will be.`),
+    ],
+  };
+}
+
+/** All that changes pgoutput's output, or the events made of it, for the same WAL. */
+function resumeHash(config: Config, server: ServerIdentity, publication: PublicationState): string {
+  const inputs = {
+    pgoutput: PGOUTPUT_OPTIONS,
+    major: Math.trunc(server.version / 10_000),
+    publication: { ...publication, ours: undefined },
+    tables: config.tables,
+    keyless: config.keyless,
+  };
+  return createHash("sha256").update(JSON.stringify(inputs)).digest("hex").slice(0, 16);
+}

@@ -1,0 +1,134 @@
+// The first half of a start: publication and slot. The slot is the lock: whoever streams from it is the daemon.
+import type pg from "pg";
+import type { Config } from "../config/config.ts";
+import { matchesTable } from "../config/table-patterns.ts";
+import { AfterimageError } from "../errors.ts";
+import { formatTableName } from "../event/identifier.ts";
+import { readCandidateTables, type TableDescription } from "../source/catalog.ts";
+import { type InspectedTable, inspectTables, judgeIdentity } from "../source/preflight-tables.ts";
+import {
+  addTables,
+  createPublication,
+  type PublicationState,
+  readNamedTables,
+  readPublication,
+} from "../source/publication.ts";
+import { createSlot, readSlot, type SlotState } from "../source/slot.ts";
+import { isSelected } from "./table-resolver.ts";
+
+/**
+ * Makes publication and slot, in that order, on a first start; otherwise both must be there, or rows were lost.
+ * `hasProgress`: the progress topic holds a record. Resolves false when another daemon was making them: look again.
+ * Throws SLOT_LOST, PUBLICATION_LOST, SLOT_FOREIGN and the errors of `createSlot`.
+ */
+export async function ensureSlot(client: pg.Client, config: Config, hasProgress: boolean): Promise<boolean> {
+  const { slot: slotName, publication: publicationName } = config.postgres;
+  const slot = await readSlot(client, slotName);
+  const publication = await readPublication(client, publicationName);
+  checkSlot(config, slot, hasProgress);
+  if (publication === null && (slot !== null || hasProgress)) {
+    throw publicationLost(config.stream, publicationName);
+  }
+  if (publication === null) {
+    const tables = (await readCandidateTables(client)).filter((table) => isSelected(config.tables, table));
+    if (!(await createPublication(client, publicationName, tables))) {
+      return false;
+    }
+  }
+  return slot !== null || (await createSlot(client, slotName, Math.max(config.startup.waitMs, 1_000)));
+}
+
+function checkSlot({ stream, postgres }: Config, slot: SlotState | null, hasProgress: boolean): void {
+  if (slot === null) {
+    if (hasProgress) {
+      throw slotLost(stream, `Replication slot ${postgres.slot} is gone`);
+    }
+    return;
+  }
+  if (slot.walStatus === "lost") {
+    throw slotLost(stream, `Postgres has removed WAL that replication slot ${postgres.slot} needs`);
+  }
+  if (slot.plugin !== "pgoutput" || !slot.here) {
+    throw new AfterimageError(
+      "SLOT_FOREIGN",
+      slot.here
+        ? `Replication slot ${postgres.slot} is made for ${slot.plugin}, not for pgoutput.`
+        : `Replication slot ${postgres.slot} belongs to another database of this server.`,
+      "Name another slot in postgres.slot.",
+    );
+  }
+}
+
+export function publicationLost(stream: string, publication: string): AfterimageError {
+  return new AfterimageError(
+    "PUBLICATION_LOST",
+    `Publication ${publication} is gone: Postgres leaves out what is written while it is missing.`,
+    `Rebuild the stream: afterimage drop ${stream} --topics, then start.`,
+  );
+}
+
+function slotLost(stream: string, what: string): AfterimageError {
+  return new AfterimageError(
+    "SLOT_LOST",
+    `${what}: changes after the stored position are lost.`,
+    `Rebuild the stream: afterimage drop ${stream} --topics, then start. To keep slots from being lost, raise max_slot_wal_keep_size.`,
+  );
+}
+
+/**
+ * Adds tables to our publication that match now and did not before, and that can be published without making the
+ * application's statements fail; the preflight names the others. The user's own publication is left alone.
+ */
+export async function addNewTables(
+  client: pg.Client,
+  config: Config,
+  publication: PublicationState,
+  version: number,
+): Promise<void> {
+  if (!publication.ours) {
+    return;
+  }
+  const named = await readNamedTables(client, publication.oid);
+  const rules = {
+    version,
+    publishesChanges: publication.publishes.update || publication.publishes.delete,
+    sendsGenerated: false,
+  };
+  const unusable = (await inspectTables(client)).filter(
+    (table) =>
+      !table.owned ||
+      judgeIdentity(table, { ...rules, keyless: matchesTable(config.keyless, table.schema, table.table) }) !== null,
+  );
+  const fresh = (await readCandidateTables(client)).filter(
+    (table) => isSelected(config.tables, table) && !named.has(table.oid) && !unusable.some((one) => holds(table, one)),
+  );
+  if (fresh.length > 0) {
+    await addTables(client, config.postgres.publication, fresh);
+  }
+}
+
+/** Tables that match and were made since the start: they are added to our publication by the next one. */
+export async function nameUncaptured(
+  client: pg.Client,
+  config: Config,
+  publication: PublicationState,
+): Promise<string[]> {
+  if (!publication.ours) {
+    return [];
+  }
+  const named = await readNamedTables(client, publication.oid);
+  return (await readCandidateTables(client))
+    .filter((table) => isSelected(config.tables, table) && !named.has(table.oid))
+    .map(
+      ({ schema, table }) =>
+        `Table ${formatTableName(schema, table)} matches but is not captured yet: the next start adds it, and rows written before that are not in the stream.`,
+    );
+}
+
+/** Whether one is the other, or a partition of it. */
+function holds(table: TableDescription, part: InspectedTable): boolean {
+  return (
+    part.oid === table.oid ||
+    part.ancestors.some((above) => above.schema === table.schema && above.table === table.table)
+  );
+}

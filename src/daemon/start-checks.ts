@@ -1,0 +1,89 @@
+// Does what the progress record says still hold of this server? Every difference halts the start with a name of its
+// own: going on would lose or repeat changes without a word.
+import { AfterimageError } from "../errors.ts";
+import { formatLsn, type Lsn } from "../event/lsn.ts";
+import type { Progress } from "../event/progress.ts";
+
+export interface ServerFacts {
+  readonly systemId: string;
+  readonly timeline: number;
+  readonly database: number;
+  readonly insertLsn: Lsn;
+  readonly slot: string;
+  readonly confirmedFlushLsn: Lsn;
+  readonly publication: number;
+  readonly resume: string;
+  /** Where the server's history left the stored timeline; asked for only when the timelines differ. */
+  readonly switchPoint: Lsn | null;
+}
+
+const REBUILD = "Or rebuild the stream: afterimage drop STREAM --topics, then start.";
+
+/** Throws the first thing that does not hold. */
+export function checkStart(stored: Progress, server: ServerFacts): void {
+  if (stored.systemId !== server.systemId || stored.database !== server.database) {
+    throw halt(
+      "SERVER_FOREIGN",
+      `The stream was published from another ${stored.systemId === server.systemId ? "database of this server" : "server"}.`,
+      `Point postgres.url at the database it was published from. ${REBUILD}`,
+    );
+  }
+  if (stored.slot !== server.slot) {
+    throw halt(
+      "SLOT_FOREIGN",
+      `The stream was published from slot ${stored.slot}; ${server.slot} is configured.`,
+      `Set postgres.slot to ${stored.slot}. ${REBUILD}`,
+    );
+  }
+  if (stored.publication !== server.publication) {
+    throw publicationForeign();
+  }
+  if (stored.endLsn < server.confirmedFlushLsn) {
+    throw halt(
+      "SLOT_AHEAD",
+      `The slot was confirmed up to ${formatLsn(server.confirmedFlushLsn)}, but the stream holds only what ends at or below ${formatLsn(stored.endLsn)}: what lies between is lost.`,
+      `Somebody advanced or made the slot anew, or topics were restored from an older state. ${REBUILD}`,
+    );
+  }
+  checkTimeline(stored, server);
+  const reached = stored.last !== null && stored.last.commitLsn > stored.endLsn ? stored.last.commitLsn : stored.endLsn;
+  if (reached > server.insertLsn) {
+    throw halt(
+      "SERVER_BEHIND",
+      `The stream was published up to ${formatLsn(reached)}, but the server is only at ${formatLsn(server.insertLsn)}: it was restored from an older state.`,
+      `Point postgres.url at the right server. ${REBUILD}`,
+    );
+  }
+  if (stored.last !== null && !stored.last.complete && stored.resume !== server.resume) {
+    throw halt(
+      "RESUME_MISMATCH",
+      "A transaction is published in part, and what decides its events has changed since: tables, keyless, the publication's options, or the server's version.",
+      `Put the settings back, start once, and change them after the transaction is through. ${REBUILD}`,
+    );
+  }
+}
+
+function checkTimeline(stored: Progress, server: ServerFacts): void {
+  if (stored.timeline === server.timeline) {
+    return;
+  }
+  if (server.switchPoint === null || server.switchPoint < stored.endLsn) {
+    throw halt(
+      "TIMELINE_DIVERGED",
+      `The stream was published up to ${formatLsn(stored.endLsn)} of timeline ${stored.timeline}; this server is on timeline ${server.timeline}, which left it ${server.switchPoint === null ? "nowhere" : `at ${formatLsn(server.switchPoint)}`}.`,
+      `A standby was promoted that lacked published changes. ${REBUILD}`,
+    );
+  }
+}
+
+export function publicationForeign(): AfterimageError {
+  return halt(
+    "PUBLICATION_FOREIGN",
+    "The publication is not the one the stream was published from: it was dropped and made again, and rows written in between are missing.",
+    `Set postgres.publication to the right one. ${REBUILD}`,
+  );
+}
+
+function halt(code: string, what: string, advice: string): AfterimageError {
+  return new AfterimageError(code, what, advice);
+}

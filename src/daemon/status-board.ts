@@ -1,0 +1,170 @@
+// Keeps what `status` shows: asks the server how far it is, counts events, remembers the last error.
+import type { AfterimageError } from "../errors.ts";
+import { formatLsn } from "../event/lsn.ts";
+import type { Progress } from "../event/progress.ts";
+import type { Lifecycle } from "./lifecycle.ts";
+import type { DaemonStatus, ReportedError } from "./status.ts";
+import type { Lag, StreamSession } from "./stream-session.ts";
+import { UnreachedLooks } from "./unreached-looks.ts";
+
+const TICK_MS = 1_000;
+/** Ticks between two looks at the topics. */
+const VERIFY_EVERY = 5;
+/** An answer that takes longer says nothing about now. */
+const STALE_MS = 3_000;
+/** Ticks that `eventsPerSecond` spans. */
+const RATE_TICKS = 10;
+
+const NO_SNAPSHOT =
+  "Rows older than the slot are not captured: this version has no snapshot. A table made while the daemon runs is captured from the next start on.";
+
+export class StatusBoard {
+  readonly notes: string[] = [NO_SNAPSHOT];
+  readonly #stream: string;
+  readonly #version: string;
+  #session: StreamSession | null = null;
+  #progress: Progress | null = null;
+  #lag: Lag | null = null;
+  readonly #unreached = new UnreachedLooks();
+  #lastError: ReportedError | null = null;
+  #tables: DaemonStatus["tables"] = [];
+  #publishedBefore = 0;
+  #counts: { at: number; events: number }[] = [];
+
+  constructor(stream: string, version: string) {
+    this.#stream = stream;
+    this.#version = version;
+  }
+
+  sessionStarted(session: StreamSession): void {
+    this.#session = session;
+  }
+
+  sessionEnded(): void {
+    if (this.#session !== null) {
+      this.#progress = this.#session.progress;
+      this.#tables = this.#session.tables;
+      this.#publishedBefore += this.#session.publishedEvents;
+      this.#session = null;
+    }
+    this.#lag = null;
+    this.#unreached.forget();
+  }
+
+  /** Gives those that are new. */
+  note(notes: readonly string[]): string[] {
+    const fresh = notes.filter((note) => !this.notes.includes(note));
+    this.notes.push(...fresh);
+    return fresh;
+  }
+
+  failed({ code, message, advice }: AfterimageError): void {
+    this.#lastError = { code, message, advice, at: new Date().toISOString() };
+  }
+
+  /** Looks at the server once a second until `running` ends, and ends with it. */
+  async watch(session: StreamSession, running: Promise<void>): Promise<void> {
+    let ticks = 0;
+    const lookAtServer = oneAtATime(() => this.#lookAtServer(session));
+    const verify = oneAtATime(async () => void this.note(await session.verify()));
+    const look = () => {
+      this.#counts = [...this.#counts.slice(-RATE_TICKS), { at: performance.now(), events: this.#events() }];
+      lookAtServer();
+      if (ticks++ % VERIFY_EVERY === VERIFY_EVERY - 1) {
+        verify();
+      }
+    };
+    const timer = setInterval(look, TICK_MS);
+    look();
+    try {
+      await running;
+    } finally {
+      clearInterval(timer);
+    }
+  }
+
+  async #lookAtServer(session: StreamSession): Promise<void> {
+    // What a server said that has not answered since is not shown as if it were now.
+    const stale = setTimeout(() => {
+      this.#lag = null;
+    }, STALE_MS);
+    const asked = Date.now();
+    // A lost connection ends the session by itself.
+    const lag = await session.readLag().catch(() => null);
+    clearTimeout(stale);
+    if (this.#session !== session) {
+      return;
+    }
+    this.#lag = lag;
+    if (lag !== null) {
+      this.#unreached.add(lag.insertLsn, asked);
+    }
+  }
+
+  status(lifecycle: Lifecycle): DaemonStatus {
+    const progress = this.#session?.progress ?? this.#progress;
+    return {
+      version: this.#version,
+      pid: process.pid,
+      stream: this.#stream,
+      state: lifecycle.state,
+      since: lifecycle.since,
+      position: progress && {
+        epoch: progress.epoch,
+        sequence: progress.sequence,
+        endLsn: formatLsn(progress.endLsn),
+        last: progress.last && {
+          commitLsn: formatLsn(progress.last.commitLsn),
+          index: progress.last.index,
+          timestamp: progress.last.timestamp,
+        },
+      },
+      lag: this.#lagNow(progress),
+      eventsPerSecond: this.#rate(),
+      eventsPublished: this.#events(),
+      tables: this.#session?.tables ?? this.#tables,
+      notes: this.notes,
+      lastError: this.#lastError,
+    };
+  }
+
+  #lagNow(progress: Progress | null): DaemonStatus["lag"] {
+    const lag = this.#lag;
+    const session = this.#session;
+    if (lag === null || progress === null || session === null) {
+      return { bytes: null, seconds: null, retainedBytes: null };
+    }
+    const bytes = Math.max(0, Number(lag.insertLsn - progress.endLsn));
+    // What is received tells of commits; before that, while the server still decodes, only that it has written more.
+    const pending = session.oldestPending;
+    const since = [pending === null ? null : Date.parse(pending), this.#unreached.oldest(progress.endLsn)];
+    const ages = since.flatMap((at) => (at === null ? [] : [(Date.now() - at) / 1000]));
+    return { bytes, seconds: Math.max(0, ...ages), retainedBytes: lag.retainedBytes };
+  }
+
+  #events(): number {
+    return this.#publishedBefore + (this.#session?.publishedEvents ?? 0);
+  }
+
+  #rate(): number {
+    const [first] = this.#counts;
+    if (first === undefined || this.#session === null) {
+      return 0;
+    }
+    const seconds = (performance.now() - first.at) / 1000;
+    return seconds <= 0 ? 0 : Math.round(((this.#events() - first.events) / seconds) * 10) / 10;
+  }
+}
+
+/** A look that is still under way is not begun again. */
+function oneAtATime(look: () => Promise<void>): () => void {
+  let looking = false;
+  return () => {
+    if (!looking) {
+      looking = true;
+      void look().finally(() => {
+        looking = false;
+      });
+    }
+  };
+}

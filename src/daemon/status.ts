@@ -1,0 +1,59 @@
+// What `status` shows, and the admin server serves as JSON. Always the truth: never `streaming` while a gap is known.
+
+export const STATES = [
+  "starting",
+  "preflight",
+  "standby",
+  "snapshotting",
+  "streaming",
+  "backing-off",
+  "draining",
+  "stopped",
+  "halted",
+] as const;
+
+export type State = (typeof STATES)[number];
+
+export interface ReportedError {
+  readonly code: string;
+  readonly message: string;
+  readonly advice: string;
+  /** ISO 8601, UTC. */
+  readonly at: string;
+}
+
+export interface DaemonStatus {
+  readonly version: string;
+  readonly pid: number;
+  readonly stream: string;
+  readonly state: State;
+  /** When that state was entered; ISO 8601, UTC. */
+  readonly since: string;
+  /** The progress record stored last; null until it is known. */
+  readonly position: {
+    readonly epoch: number;
+    readonly sequence: number;
+    /** Everything that ends at or below it is published; `16/B374D848`. */
+    readonly endLsn: string;
+    /** Commit LSN, index and commit time of the event published last. */
+    readonly last: { readonly commitLsn: string; readonly index: number; readonly timestamp: string } | null;
+  } | null;
+  readonly lag: {
+    /** WAL between what is published and the server's insert position. Null while the server can't be asked. */
+    readonly bytes: number | null;
+    /**
+     * Age of the oldest commit that was received and is not published yet; or, when it is more, for how long the server
+     * has been known to hold WAL that is not through. 0 when all is published; null while the server can't be asked.
+     */
+    readonly seconds: number | null;
+    /** WAL the slot keeps on the server. */
+    readonly retainedBytes: number | null;
+  };
+  /** Over the last 10 s. */
+  readonly eventsPerSecond: number;
+  readonly eventsPublished: number;
+  readonly tables: readonly { readonly table: string; readonly topic: string }[];
+  /** What the operator should know though it stops nothing, such as rows older than the slot. */
+  readonly notes: readonly string[];
+  readonly lastError: ReportedError | null;
+}

@@ -1,0 +1,219 @@
+// One run of the stream: all connections opened afresh in the order that makes exactly-once hold, then the pipeline,
+// then everything closed again. Slot first, then the producer, then the position.
+import type pg from "pg";
+import type { Config } from "../config/config.ts";
+import { AfterimageError } from "../errors.ts";
+import type { Lsn } from "../event/lsn.ts";
+import type { Progress } from "../event/progress.ts";
+import { KafkaConnection } from "../kafka/connection.ts";
+import { Pipeline } from "../pipeline/pipeline.ts";
+import { encodeEvent } from "../sink/encode-event.ts";
+import { holdsProgress } from "../sink/progress-log.ts";
+import { Feedback } from "../source/feedback.ts";
+import { ReplicationStream } from "../source/replication-stream.ts";
+import { cancelStatement, closeSql, connectSql, errorCode, isConnectionLoss } from "../source/session.ts";
+import { SilenceWatch } from "../source/silence-watch.ts";
+import { readSlotLag } from "../source/slot.ts";
+import { type OpenProgress, openProgress } from "./open-progress.ts";
+import { ensureSlot } from "./open-slot.ts";
+import { kafkaSettings } from "./preflight-kafka.ts";
+
+const ADMIN_SHUTDOWN = "57P01";
+
+/** Postgres's fast shutdown waits for us; longer than this we do not make it wait. */
+const SHUTDOWN_DRAIN_MS = 5_000;
+
+export interface Lag {
+  readonly insertLsn: Lsn;
+  readonly retainedBytes: number;
+}
+
+/** What is known of the connections while a session is opened. */
+interface Lost {
+  /** The first loss. */
+  error?: Error;
+  onLost: (error: Error) => void;
+  /** The connection that makes publication and slot. */
+  catalog: pg.Client | null;
+}
+
+export class StreamSession {
+  readonly #resources: AsyncDisposableStack;
+  readonly #pipeline: Pipeline;
+  readonly #progress: OpenProgress;
+  readonly #feedback: Feedback;
+  readonly #sensor: pg.Client;
+  readonly #slot: string;
+
+  private constructor(
+    resources: AsyncDisposableStack,
+    parts: { pipeline: Pipeline; progress: OpenProgress; feedback: Feedback; sensor: pg.Client; slot: string },
+  ) {
+    this.#resources = resources;
+    this.#pipeline = parts.pipeline;
+    this.#progress = parts.progress;
+    this.#feedback = parts.feedback;
+    this.#sensor = parts.sensor;
+    this.#slot = parts.slot;
+  }
+
+  /** Throws with SQLSTATE 55006 when another daemon holds the slot; an abort of `signal` closes what is open. */
+  static async open(config: Config, signal: AbortSignal): Promise<StreamSession> {
+    signal.throwIfAborted();
+    const resources = new AsyncDisposableStack();
+    const lost: Lost = {
+      onLost: (error) => {
+        lost.error ??= error;
+      },
+      catalog: null,
+    };
+    const abort = async () => {
+      if (lost.catalog !== null) {
+        // The slot may just be made: left alone, the server would go on making it.
+        await cancelStatement(config.postgres, lost.catalog);
+      }
+      await resources.disposeAsync();
+    };
+    const onAbort = () => void abort();
+    signal.addEventListener("abort", onAbort);
+    try {
+      const session = await StreamSession.#open(config, resources, lost, signal);
+      if (lost.error !== undefined) {
+        throw lost.error;
+      }
+      return session;
+    } catch (error) {
+      await resources.disposeAsync();
+      // A query on a lost connection fails without a code; the loss itself has one.
+      throw lost.error ?? error;
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  static async #open(
+    config: Config,
+    resources: AsyncDisposableStack,
+    lost: Lost,
+    signal: AbortSignal,
+  ): Promise<StreamSession> {
+    const name = `afterimage ${config.stream}`;
+    const onLost = (error: Error) => lost.onLost(error);
+    const sensor = await connectSql(config.postgres, name, onLost, signal);
+    await keep(resources, () => closeSql(sensor));
+    const catalog = await connectSql(config.postgres, `${name} catalog`, onLost, signal);
+    await keep(resources, () => closeSql(catalog));
+    lost.catalog = catalog;
+    const connection = await KafkaConnection.connect(kafkaSettings(config.kafka), signal);
+    await keep(resources, () => connection.close());
+
+    const hasProgress = await holdsProgress(connection, config.stream);
+    while (!(await ensureSlot(catalog, config, hasProgress))) {
+      // Another daemon was making it: look again.
+    }
+    const { slot, publication } = config.postgres;
+    const stream = await ReplicationStream.open(config.postgres, { slot, publication }, `${name} replication`, signal);
+    await keep(resources, () => stream.close());
+    const feedback = new Feedback((update) => stream.sendStatusUpdate(update));
+    await keep(resources, async () => feedback.stop());
+    feedback.start();
+    const watch = new SilenceWatch(stream, () => feedback.ask());
+    await keep(resources, async () => watch.stop());
+    watch.start(stream.silenceMs);
+
+    const progress = await openProgress(config, catalog, connection);
+    const pipeline = new Pipeline({
+      source: stream,
+      resume: { ...progress.publisher.progress, confirmedFlushLsn: progress.server.confirmedFlushLsn },
+      resolve: (relation) => progress.resolver.resolve(relation),
+      encode: encodeEvent,
+      publish: (batch) => progress.publisher.publish(batch),
+      confirm: (endLsn) => feedback.confirm(endLsn),
+      answer: () => feedback.send(),
+      ...config.batch,
+    });
+    lost.onLost = (error) =>
+      errorCode(error) === ADMIN_SHUTDOWN ? drainThenFail(pipeline, error) : pipeline.fail(error);
+    stream.lost.catch((error) => pipeline.fail(error));
+    return new StreamSession(resources, { pipeline, progress, feedback, sensor, slot });
+  }
+
+  /** The progress record stored last. */
+  get progress(): Progress {
+    return this.#progress.publisher.progress;
+  }
+
+  /** What the start found that stops nothing. */
+  get notes(): readonly string[] {
+    return this.#progress.notes;
+  }
+
+  get tables(): { table: string; topic: string }[] {
+    return this.#progress.resolver.captured();
+  }
+
+  get publishedEvents(): number {
+    return this.#pipeline.publishedEvents;
+  }
+
+  /** Commit time of the oldest transaction that was received and is not published yet. */
+  get oldestPending(): string | null {
+    return this.#pipeline.oldestPending;
+  }
+
+  /** Streams until `stop`, or rejects with the first failure. Closes everything. */
+  async run(): Promise<void> {
+    try {
+      await this.#pipeline.run();
+      this.#feedback.send();
+    } finally {
+      await this.#resources.disposeAsync();
+    }
+  }
+
+  /** Ends at a batch boundary; `run` then resolves. */
+  stop(): void {
+    this.#pipeline.stop();
+  }
+
+  readLag(): Promise<Lag> {
+    return readSlotLag(this.#sensor, this.#slot);
+  }
+
+  /**
+   * Halts the session when a topic was deleted, made anew or repartitioned, or a table was out of the publication.
+   * Resolves with what an operator should know of the tables.
+   */
+  async verify(): Promise<readonly string[]> {
+    try {
+      await this.#progress.topics.verifyUnchanged();
+      return await this.#progress.verifyTables(this.#sensor);
+    } catch (error) {
+      // A lost connection ends the session by itself, after what is to be done before.
+      if (!isConnectionLoss(errorCode(error) ?? "")) {
+        this.#pipeline.fail(error);
+      }
+      return [];
+    }
+  }
+}
+
+/** Closes it with the others; at once when an abort has closed those already. */
+async function keep(resources: AsyncDisposableStack, close: () => Promise<void>): Promise<void> {
+  if (resources.disposed) {
+    await close();
+    throw new Error("The start was stopped.");
+  }
+  resources.defer(close);
+}
+
+function drainThenFail(pipeline: Pipeline, error: Error): void {
+  const shutdown = new AfterimageError(
+    "POSTGRES_UNREACHABLE",
+    "Postgres is being shut down.",
+    "The stream goes on by itself once the server is back.",
+    { cause: error },
+  );
+  const late = setTimeout(() => pipeline.fail(shutdown), SHUTDOWN_DRAIN_MS);
+  pipeline.drainThenFail(shutdown).finally(() => clearTimeout(late));
+}

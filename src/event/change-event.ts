@@ -1,0 +1,123 @@
+// THE CONTRACT: what readers of a stream get. Wire form, version 1.
+
+/** A value as it stands on the wire: native JSON for boolean, int2, int4, oid and finite floats, else Postgres's text. */
+export type WireValue = string | number | boolean | null;
+
+/** Column name to value. A column listed in the event's `unchanged` is absent, never null. */
+export type WireRow = Readonly<Record<string, WireValue>>;
+
+export interface TransactionInfo {
+  /** The source transaction's xid; null for an event the daemon made itself (`read`, `gap`, `sweep`). */
+  readonly id: string | null;
+  /** How often the stream was rebuilt after its slot was lost; LSNs of different epochs have no order. */
+  readonly epoch: number;
+  /** Commit LSN in Postgres's text form; `parseLsn` makes it comparable. */
+  readonly lsn: string;
+  /** 1-based ordinal in the source transaction, in the order Postgres sent; 0 for an event the daemon made itself. */
+  readonly index: number;
+  /** Present, and true, on the last event of its transaction. */
+  readonly last?: true;
+}
+
+interface EventBase {
+  readonly v: 1;
+  /** Commit time, microseconds, UTC: `2026-11-22T18:00:00.123456Z`. For `read` the time of reading. */
+  readonly timestamp: string;
+  /** Dense, gapless, from 1, in commit order; never reused. */
+  readonly sequence: number;
+  readonly transaction: TransactionInfo;
+}
+
+interface RowEventBase extends EventBase {
+  /** `schema.table`, each part quoted unless it is a plain lower-case word. */
+  readonly table: string;
+  /** Id of the record of `<stream>.schemas` that describes the columns. */
+  readonly schema: number;
+  /** The key columns; null for a table without a key. */
+  readonly key: WireRow | null;
+}
+
+export interface InsertEvent extends RowEventBase {
+  readonly operation: "insert";
+  readonly before: null;
+  readonly after: WireRow;
+  /** Second half of a key change: the key of the row this one continues. */
+  readonly previousKey?: WireRow;
+  readonly unchanged?: readonly string[];
+}
+
+export interface UpdateEvent extends RowEventBase {
+  readonly operation: "update";
+  /** The old row under REPLICA IDENTITY FULL, else null. */
+  readonly before: WireRow | null;
+  readonly after: WireRow;
+  readonly unchanged?: readonly string[];
+}
+
+export interface DeleteEvent extends RowEventBase {
+  readonly operation: "delete";
+  /** The old row under REPLICA IDENTITY FULL, else its key columns. */
+  readonly before: WireRow;
+  readonly after: null;
+  /** First half of a key change: the key under which the row goes on. */
+  readonly nextKey?: WireRow;
+  readonly unchanged?: readonly string[];
+}
+
+/** A row read by a snapshot. */
+export interface ReadEvent extends RowEventBase {
+  readonly operation: "read";
+  readonly before: null;
+  readonly after: WireRow;
+}
+
+/** What `pg_logical_emit_message` wrote in a transaction. */
+export interface MessageEvent extends EventBase {
+  readonly operation: "message";
+  readonly table: null;
+  readonly schema: null;
+  readonly key: null;
+  readonly before: null;
+  readonly after: { readonly prefix: string; readonly content: string; readonly encoding: "utf8" | "base64" };
+}
+
+interface BarrierBase extends EventBase {
+  readonly table: string;
+  readonly key: null;
+  readonly before: null;
+  readonly after: null;
+  /** How many partitions hold a byte-equal copy of this event; the copies share one sequence and count once. */
+  readonly copies: number;
+}
+
+export interface TruncateEvent extends BarrierBase {
+  readonly operation: "truncate";
+  readonly schema: number;
+}
+
+/** Something is missing from the stream from here on, and why. */
+export interface GapEvent extends BarrierBase {
+  readonly operation: "gap";
+  readonly schema: null;
+  readonly reason: string;
+}
+
+/** End of a snapshot that answers a gap: every row of the table whose last event is below `since` is gone. */
+export interface SweepEvent extends BarrierBase {
+  readonly operation: "sweep";
+  readonly schema: null;
+  readonly since: number;
+}
+
+export type RowEvent = InsertEvent | UpdateEvent | DeleteEvent | ReadEvent;
+
+/** A barrier concerns a whole table and stands in every partition of its topic. */
+export type BarrierEvent = TruncateEvent | GapEvent | SweepEvent;
+
+export type ChangeEvent = RowEvent | MessageEvent | BarrierEvent;
+
+export type Operation = ChangeEvent["operation"];
+
+export function isBarrier(event: ChangeEvent): event is BarrierEvent {
+  return event.operation === "truncate" || event.operation === "gap" || event.operation === "sweep";
+}

@@ -1,0 +1,56 @@
+// A column's value as Postgres sends it, and its JSON form on the wire. Three states, never confused:
+// a value, null, and "unchanged" (an unchanged TOAST value, which Postgres does not send).
+// https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html (TupleData)
+
+/** Stands for a value that Postgres did not send because it did not change. */
+export const UNCHANGED: unique symbol = Symbol("unchanged");
+
+/** Postgres's text output under the pinned session settings, SQL NULL, or `UNCHANGED`. */
+export type ColumnValue = string | null | typeof UNCHANGED;
+
+/** How the text of a type becomes JSON: `literal` types are valid JSON as Postgres writes them. */
+export type JsonForm = "boolean" | "literal" | "float" | "text";
+
+// OIDs of pg_type.dat; they never change.
+const BOOL = 16;
+const INT2 = 21;
+const INT4 = 23;
+const OID = 26;
+const FLOAT4 = 700;
+const FLOAT8 = 701;
+
+/** Native JSON for boolean, int2, int4, oid and finite floats; a string for every other type (int8 among them). */
+export function jsonFormOf(typeOid: number): JsonForm {
+  switch (typeOid) {
+    case BOOL:
+      return "boolean";
+    case INT2:
+    case INT4:
+    case OID:
+      return "literal";
+    case FLOAT4:
+    case FLOAT8:
+      return "float";
+    default:
+      return "text";
+  }
+}
+
+/** The JSON text of a value. A finite float's Postgres text (`1e-07`, `-0`) is a JSON number as it stands. */
+export function encodeValue(value: string | null, form: JsonForm): string {
+  if (value === null) {
+    return "null";
+  }
+  switch (form) {
+    case "literal":
+      return value;
+    case "boolean":
+      return value === "t" ? "true" : "false";
+    case "float":
+      return value === "NaN" || value === "Infinity" || value === "-Infinity" ? `"${value}"` : value;
+    case "text":
+      return JSON.stringify(value);
+    default:
+      throw form satisfies never;
+  }
+}

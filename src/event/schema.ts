@@ -1,0 +1,79 @@
+// A table's shape at one time: the value of a record of `<stream>.schemas`.
+import { AfterimageError } from "../errors.ts";
+import { formatLsn, type Lsn, parseLsn } from "./lsn.ts";
+
+/** pg_class.relreplident: default, full, index, nothing. */
+export type ReplicaIdentity = "d" | "f" | "i" | "n";
+
+export interface ColumnSchema {
+  readonly name: string;
+  /** The type's name, with its schema when that is not pg_catalog. */
+  readonly type: string;
+  readonly oid: number;
+  readonly typmod: number;
+  /** 1-based place in the record key; null for a column outside it. */
+  readonly key: number | null;
+}
+
+export interface TableSchema {
+  /** Counted per stream from 1; what an event's `schema` field refers to. */
+  readonly schema: number;
+  /** `formatTableName` text. */
+  readonly table: string;
+  /** pg_class.oid */
+  readonly oid: number;
+  /** OID of the pg_publication_rel or pg_publication_namespace row; null under FOR ALL TABLES. */
+  readonly publicationRel: number | null;
+  /** Kafka's topic id (UUID text). */
+  readonly topicId: string;
+  readonly identity: ReplicaIdentity;
+  /** Where the WAL stood when the key was read from the catalogue. */
+  readonly readAt: Lsn;
+  readonly columns: readonly ColumnSchema[];
+}
+
+/** The JSON of a schema record; written in one fixed order, without spaces. */
+export function encodeSchema(schema: TableSchema): string {
+  const columns = schema.columns.map(({ name, type, oid, typmod, key }) => ({ name, type, oid, typmod, key }));
+  return JSON.stringify({
+    v: 1,
+    schema: schema.schema,
+    table: schema.table,
+    oid: schema.oid,
+    publicationRel: schema.publicationRel,
+    topicId: schema.topicId,
+    identity: schema.identity,
+    readAt: formatLsn(schema.readAt),
+    columns,
+  });
+}
+
+/**
+ * Reads a schema record. Throws SCHEMA_VERSION_UNKNOWN for a version this reader does not know and SCHEMA_FOREIGN for
+ * anything that is no schema record.
+ */
+export function parseSchema(json: string): TableSchema {
+  let version: unknown;
+  try {
+    const { v, readAt, ...rest } = JSON.parse(json);
+    version = v;
+    if (version === 1) {
+      return { ...rest, readAt: parseLsn(readAt) };
+    }
+  } catch {
+    // The parser's message quotes the text: it is left out.
+    version = undefined;
+  }
+  if (version === undefined) {
+    throw new AfterimageError(
+      "SCHEMA_FOREIGN",
+      "A record of the schemas topic is not one of afterimage's.",
+      "Another program writes to the stream's topics. Find and stop it, then rebuild the stream: afterimage drop STREAM --topics, then start.",
+    );
+  }
+  throw new AfterimageError(
+    "SCHEMA_VERSION_UNKNOWN",
+    `A schema record has version ${JSON.stringify(version)}; this reader knows version 1.`,
+    "Upgrade afterimage-cdc to the version that wrote the stream.",
+  );
+}

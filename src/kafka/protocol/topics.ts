@@ -1,0 +1,114 @@
+// CreateTopics, DeleteTopics and DescribeConfigs.
+// https://kafka.apache.org/protocol.html#The_Messages_CreateTopics and the two others there
+import type { KafkaRequest } from "./request.ts";
+
+export interface NewTopic {
+  readonly name: string;
+  readonly partitions: number;
+  /** -1: the broker's default. */
+  readonly replicationFactor: number;
+  readonly configs: Readonly<Record<string, string>>;
+}
+
+/** Version 4 (replication factor -1, KIP-464). */
+export function createTopics(topics: readonly NewTopic[], timeoutMs: number): KafkaRequest<{ error: number }[]> {
+  return {
+    apiKey: 19,
+    name: "CreateTopics",
+    version: 4,
+    flexible: false,
+    waitMs: timeoutMs,
+    write(writer) {
+      writer.array(topics, (topic) => {
+        writer.string(topic.name);
+        writer.int32(topic.partitions);
+        writer.int16(topic.replicationFactor);
+        writer.int32(0); // manual assignments
+        writer.array(Object.entries(topic.configs), ([name, value]) => {
+          writer.string(name);
+          writer.string(value);
+        });
+      });
+      writer.int32(timeoutMs);
+      writer.boolean(false); // validate only
+    },
+    read(reader) {
+      reader.int32(); // throttle time
+      return reader.array(() => {
+        reader.string();
+        const error = reader.int16();
+        reader.string(); // error message
+        return { error };
+      });
+    },
+  };
+}
+
+/** Version 3. */
+export function deleteTopics(
+  names: readonly string[],
+  timeoutMs: number,
+): KafkaRequest<{ name: string; error: number }[]> {
+  return {
+    apiKey: 20,
+    name: "DeleteTopics",
+    version: 3,
+    flexible: false,
+    waitMs: timeoutMs,
+    write(writer) {
+      writer.array(names, (name) => writer.string(name));
+      writer.int32(timeoutMs);
+    },
+    read(reader) {
+      reader.int32(); // throttle time
+      return reader.array(() => ({ name: reader.string()!, error: reader.int16() }));
+    },
+  };
+}
+
+const TOPIC_RESOURCE = 2;
+
+/** Version 2: all settings of one topic, defaults included. */
+export function describeTopicConfig(name: string): KafkaRequest<{ error: number; configs: Map<string, string> }> {
+  return {
+    apiKey: 32,
+    name: "DescribeConfigs",
+    version: 2,
+    flexible: false,
+    write(writer) {
+      writer.array([name], (topic) => {
+        writer.int8(TOPIC_RESOURCE);
+        writer.string(topic);
+        writer.int32(-1); // all keys
+      });
+      writer.boolean(false); // include synonyms
+    },
+    read(reader) {
+      reader.int32(); // throttle time
+      const configs = new Map<string, string>();
+      const errors = reader.array(() => {
+        const error = reader.int16();
+        reader.string(); // error message
+        reader.int8(); // resource type
+        reader.string(); // resource name
+        reader.array(() => {
+          const key = reader.string()!;
+          const value = reader.string();
+          reader.boolean(); // read only
+          reader.int8(); // source
+          reader.boolean(); // sensitive
+          reader.array(() => {
+            reader.string();
+            reader.string();
+            reader.int8();
+          });
+          if (value !== null) {
+            configs.set(key, value);
+          }
+        });
+        return error;
+      });
+      return { error: errors[0] ?? 0, configs };
+    },
+  };
+}

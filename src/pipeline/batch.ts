@@ -1,0 +1,146 @@
+// Collects encoded events into batches, each of which becomes one Kafka transaction. A batch ends at a source
+// transaction's end; only one that is larger than a batch is published in pieces, which it shares with no other.
+import type { EnvelopeTransaction } from "../event/envelope.ts";
+import type { Lsn } from "../event/lsn.ts";
+import type { LastTransaction } from "../event/progress.ts";
+import type { EncodedEvent } from "../sink/encode-event.ts";
+import type { PublishableBatch } from "../sink/publisher.ts";
+
+/** What is published once everything handed out so far is. */
+interface Base {
+  readonly completeSequence: number;
+  readonly endLsn: Lsn;
+  readonly last: LastTransaction | null;
+}
+
+interface CompletePart extends Base {
+  readonly count: number;
+  readonly bytes: number;
+}
+
+export interface SizedBatch extends PublishableBatch {
+  readonly bytes: number;
+  /** Commit time of its first transaction; null without events. */
+  readonly since: string | null;
+}
+
+export class BatchAssembler {
+  readonly #maxBytes: number;
+  readonly #sealed: SizedBatch[] = [];
+  #base: Base;
+  #events: EncodedEvent[] = [];
+  #bytes = 0;
+  #complete: CompletePart | null = null;
+  /** The transaction of the event added last, and its index. */
+  #tail: { transaction: EnvelopeTransaction; index: number } | null = null;
+  /** Commit time of the oldest transaction in `#events`. */
+  #since: string | null = null;
+  /** Part of the transaction at hand has been sealed already, or published before a restart. */
+  #split: boolean;
+  /** Nothing up to here was an event, and nothing before it waits. */
+  #idleLsn: Lsn;
+
+  constructor(maxBytes: number, { completeSequence, endLsn, last }: Base) {
+    this.#maxBytes = maxBytes;
+    this.#base = { completeSequence, endLsn, last };
+    this.#idleLsn = endLsn;
+    this.#split = last !== null && !last.complete;
+  }
+
+  /** `last`: the transaction's last event, which `committed` follows: a piece never ends with it. */
+  add(event: EncodedEvent, transaction: EnvelopeTransaction, index: number, last: boolean): void {
+    this.#events.push(event);
+    this.#bytes += event.bytes;
+    this.#tail = { transaction, index };
+    this.#since ??= transaction.timestamp;
+    if (this.#bytes < this.#maxBytes) {
+      return;
+    }
+    this.#sealComplete();
+    if (this.#bytes >= this.#maxBytes && !last) {
+      this.#sealPiece();
+    }
+  }
+
+  committed(last: LastTransaction, endLsn: Lsn): void {
+    this.#complete = {
+      count: this.#events.length,
+      bytes: this.#bytes,
+      completeSequence: this.#events.at(-1)!.sequence,
+      endLsn,
+      last,
+    };
+    if (this.#split || this.#bytes >= this.#maxBytes) {
+      this.#split = false;
+      this.#sealComplete();
+    }
+  }
+
+  /** Everything that ends at or below it has come; called between transactions only. */
+  advanced(lsn: Lsn): void {
+    if (this.#complete !== null && lsn > this.#complete.endLsn) {
+      this.#complete = { ...this.#complete, endLsn: lsn };
+    } else if (lsn > this.#idleLsn) {
+      this.#idleLsn = lsn;
+    }
+  }
+
+  /** Whether a batch is full, so that publishing it should not wait for more. */
+  get hasSealed(): boolean {
+    return this.#sealed.length > 0;
+  }
+
+  /** Whether the position has moved and nothing else waits. */
+  get canIdle(): boolean {
+    return this.#sealed.length === 0 && this.#events.length === 0 && this.#idleLsn > this.#base.endLsn;
+  }
+
+  /** Commit time of the oldest transaction that waits. */
+  get oldest(): string | null {
+    return this.#sealed[0]?.since ?? this.#since;
+  }
+
+  /** The next full batch, else the whole transactions at hand. */
+  take(): SizedBatch | null {
+    if (this.#sealed.length === 0) {
+      this.#sealComplete();
+    }
+    return this.#sealed.shift() ?? null;
+  }
+
+  takeIdle(): SizedBatch | null {
+    if (!this.canIdle) {
+      return null;
+    }
+    this.#base = { ...this.#base, endLsn: this.#idleLsn };
+    return { ...this.#base, events: [], bytes: 0, since: null };
+  }
+
+  #sealComplete(): void {
+    const complete = this.#complete;
+    if (complete === null) {
+      return;
+    }
+    const { count, bytes, ...base } = complete;
+    const whole = count === this.#events.length;
+    const events = whole ? this.#events : this.#events.slice(0, count);
+    this.#sealed.push({ ...base, events, bytes, since: this.#since });
+    this.#events = whole ? [] : this.#events.slice(count);
+    this.#since = whole ? null : this.#tail!.transaction.timestamp;
+    this.#bytes -= bytes;
+    this.#complete = null;
+    this.#base = base;
+  }
+
+  #sealPiece(): void {
+    const { transaction, index } = this.#tail!;
+    const { commitLsn, id, timestamp } = transaction;
+    const last = { commitLsn, xid: id, timestamp, index, complete: false };
+    this.#base = { ...this.#base, last };
+    this.#sealed.push({ ...this.#base, events: this.#events, bytes: this.#bytes, since: this.#since });
+    this.#events = [];
+    this.#bytes = 0;
+    this.#since = null;
+    this.#split = true;
+  }
+}

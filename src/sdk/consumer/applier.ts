@@ -1,0 +1,185 @@
+// Applies queued events to the store: as many as a slice of time allows, in one transaction with their checkpoints.
+import { AfterimageError } from "../../errors.ts";
+import type { ChangeEvent, RowEvent, WireRow } from "../../event/change-event.ts";
+import type { Advance, StoreSession } from "../store/store.ts";
+import { dispatch, type Registration } from "./handlers.ts";
+import { type JointStep, nextJointStep } from "./joint-step.ts";
+import { needsOthers, type PartitionQueue } from "./partition-queue.ts";
+
+/** All partitions of one registered table's topic. */
+export interface TableQueues<Tx> {
+  readonly table: string;
+  readonly registration: Registration<Tx>;
+  readonly queues: readonly PartitionQueue[];
+}
+
+export class Applier<Tx> {
+  readonly #session: StoreSession<Tx>;
+  readonly #sliceMs: number;
+  readonly #signal: AbortSignal;
+
+  /** Once the signal is aborted no further event is begun. */
+  constructor(session: StoreSession<Tx>, sliceMs: number, signal: AbortSignal) {
+    this.#session = session;
+    this.#sliceMs = sliceMs;
+    this.#signal = signal;
+  }
+
+  /**
+   * One transaction. Gives true when events that could be applied are left for the next one.
+   * When a handler fails the transaction is rolled back, and the queues are of no further use.
+   */
+  async applySlice(tables: readonly TableQueues<Tx>[]): Promise<boolean> {
+    const deadline = performance.now() + this.#sliceMs;
+    await this.#session.begin();
+    try {
+      let isDone = true;
+      for (const table of tables) {
+        isDone = (await this.#applyTable(table, deadline)) && isDone;
+      }
+      await this.#commit(tables);
+      return !isDone;
+    } catch (cause) {
+      await this.#session.rollback();
+      throw cause;
+    }
+  }
+
+  /** Stores how far the partitions were read where only control records followed. */
+  async storePositions(tables: readonly TableQueues<Tx>[]): Promise<void> {
+    await this.#session.begin();
+    try {
+      await this.#commit(tables);
+    } catch (cause) {
+      await this.#session.rollback();
+      throw cause;
+    }
+  }
+
+  /** Ends the open transaction with the checkpoints of everything applied in it. */
+  async #commit(tables: readonly TableQueues<Tx>[]): Promise<void> {
+    const queues = tables.flatMap((table) => table.queues);
+    const advances = queues.map((queue) => queue.pendingAdvance());
+    await this.#session.commit(advances.filter((advance): advance is Advance => advance !== null));
+    queues.forEach((queue, at) => {
+      if (advances[at] !== null) {
+        queue.committed(advances[at]!);
+      }
+    });
+  }
+
+  /** False when time ran out or the consumer stops. */
+  async #applyTable(table: TableQueues<Tx>, deadline: number): Promise<boolean> {
+    for (;;) {
+      for (const queue of table.queues) {
+        if (!(await this.#drain(table.registration, queue, deadline))) {
+          return false;
+        }
+      }
+      if (this.#signal.aborted) {
+        return false;
+      }
+      const step = nextJointStep(table.queues);
+      if (step === null) {
+        checkCanGoOn(table);
+        return true;
+      }
+      await this.#applyJointStep(table.registration, step);
+    }
+  }
+
+  /** Applies what the partition can do alone; false when time ran out or the consumer stops. */
+  async #drain(registration: Registration<Tx>, queue: PartitionQueue, deadline: number): Promise<boolean> {
+    let count = 0;
+    for (let head = queue.head(); head !== null && !needsOthers(head.event); head = queue.head()) {
+      // A look at the clock costs as much as a tenth of an event.
+      if (this.#signal.aborted || ((count++ & 15) === 15 && performance.now() > deadline)) {
+        return false;
+      }
+      const pending = this.#call(registration, head.event, null);
+      if (pending !== undefined) {
+        await pending;
+      }
+      queue.advance();
+    }
+    return true;
+  }
+
+  async #applyJointStep(registration: Registration<Tx>, step: JointStep): Promise<void> {
+    switch (step.kind) {
+      case "barrier":
+        await this.#call(registration, step.event, null);
+        for (const queue of step.queues) {
+          queue.advance();
+        }
+        return;
+      case "move": {
+        const { out, from, into, to } = step;
+        // One function gets both as they stand in the stream. Of the pair of handlers `upsert` goes first: it moves
+        // the old row with its unchanged values to the new key, and `remove` then finds nothing left to delete.
+        const order = typeof registration === "function" ? [out, into] : [into, out];
+        for (const event of order) {
+          await this.#call(registration, event, event === into ? out.key : null);
+        }
+        from.advance();
+        to.head();
+        to.advance();
+        return;
+      }
+      default:
+        throw step satisfies never;
+    }
+  }
+
+  /** A promise only when the handler gave one: most don't, and awaiting each event would cost more than it does. */
+  #call(registration: Registration<Tx>, event: ChangeEvent, movedFrom: WireRow | null): Promise<void> | undefined {
+    try {
+      this.#session.attribute(isRowEvent(event) ? event : null, movedFrom);
+      const returned = dispatch(registration, event, this.#session.tx);
+      return isThenable(returned)
+        ? Promise.resolve(returned).then(
+            () => undefined,
+            (cause: unknown) => {
+              throw handlerError(event, cause);
+            },
+          )
+        : undefined;
+    } catch (cause) {
+      throw handlerError(event, cause);
+    }
+  }
+}
+
+/** In a sound stream the partition with the lowest sequence can always go on. */
+function checkCanGoOn({ table, queues }: TableQueues<never>): void {
+  if (queues.every((queue) => !queue.wantsMore)) {
+    throw new AfterimageError(
+      "STREAM_INCONSISTENT",
+      `All partitions of ${table} wait for each other: their barriers don't match.`,
+      "The topic was written by another program. Rebuild the stream: afterimage drop STREAM --topics.",
+    );
+  }
+}
+
+function isRowEvent(event: ChangeEvent): event is RowEvent {
+  return event.schema !== null && event.operation !== "truncate";
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
+}
+
+/** Names the place of a failure. A foreign error's own text may hold row values, so it is only the cause. */
+function handlerError(event: ChangeEvent, cause: unknown): AfterimageError {
+  const place = `${event.operation} of ${event.table}, sequence ${event.sequence}`;
+  if (cause instanceof AfterimageError) {
+    return new AfterimageError(cause.code, `${cause.message} (${place})`, cause.advice, { cause });
+  }
+  const kind = cause instanceof Error ? cause.name : typeof cause;
+  return new AfterimageError(
+    "HANDLER_FAILED",
+    `A handler failed with ${kind} (${place}). Nothing of this event was stored.`,
+    "Mend the handler and start again: it goes on at this event. The error's `cause` has the details.",
+    { cause },
+  );
+}

@@ -1,0 +1,97 @@
+// What users register for a table, and the call of the right handler for an event.
+import { AfterimageError } from "../../errors.ts";
+import type { BarrierEvent, ChangeEvent, GapEvent, RowEvent, SweepEvent, WireRow } from "../../event/change-event.ts";
+import { guardUnchanged } from "./unchanged.ts";
+
+export interface HandlerContext<Tx, Event extends ChangeEvent = ChangeEvent> {
+  /** Writes that commit together with the position, or not at all. */
+  readonly tx: Tx;
+  /** The event as it came. */
+  readonly event: Event;
+}
+
+/** Handlers may be async; the transaction waits for them. What they return is ignored. */
+export interface TableHandlers<Tx> {
+  /** A row is new or has changed (insert, update, read). Reading an unchanged column throws COLUMN_UNCHANGED. */
+  upsert(row: WireRow, context: HandlerContext<Tx, RowEvent>): unknown;
+  /** The row with this key is gone (delete). */
+  remove(key: WireRow, context: HandlerContext<Tx, RowEvent>): unknown;
+  /** All rows are gone (truncate). Called once for all partitions. */
+  clear(context: HandlerContext<Tx, BarrierEvent>): unknown;
+  /** Something is missing from the stream from here on. Without this handler the consumer stops at a gap. */
+  gap?(event: GapEvent, context: HandlerContext<Tx, GapEvent>): unknown;
+  /** Rows whose last event is below `event.since` are gone. Without this handler the consumer stops here. */
+  sweep?(event: SweepEvent, context: HandlerContext<Tx, SweepEvent>): unknown;
+}
+
+/** Gets every event of a table as it is; a barrier once for all partitions. */
+export type EventHandler<Tx> = (event: ChangeEvent, context: HandlerContext<Tx>) => unknown;
+
+export type Registration<Tx> = TableHandlers<Tx> | EventHandler<Tx>;
+
+/** Refuses a registration that would have to skip events. */
+export function checkRegistration(table: string, registration: unknown): void {
+  if (typeof registration === "function") {
+    return;
+  }
+  const handlers = (registration ?? {}) as Partial<Record<string, unknown>>;
+  const missing = ["upsert", "remove", "clear"].filter((name) => typeof handlers[name] !== "function");
+  if (missing.length > 0) {
+    throw new AfterimageError(
+      "HANDLER_MISSING",
+      `The registration of ${table} has no ${missing.join(", no ")}.`,
+      "Give upsert, remove and clear, or one function (event, ctx) that gets every event.",
+    );
+  }
+}
+
+/** Calls the handler of an event; gives what it returned, a promise perhaps. */
+export function dispatch<Tx>(registration: Registration<Tx>, event: ChangeEvent, tx: Tx): unknown {
+  if (typeof registration === "function") {
+    return registration(event, { tx, event });
+  }
+  switch (event.operation) {
+    case "insert":
+    case "update":
+      return registration.upsert(guardUnchanged(event.after, event.unchanged), { tx, event });
+    case "read":
+      return registration.upsert(event.after, { tx, event });
+    case "delete":
+      if (event.key === null) {
+        throw new AfterimageError(
+          "TABLE_KEYLESS",
+          `${event.table} has no key, so a deleted row can't be named.`,
+          "Give the table a primary key, or register one function (event, ctx) that gets every event.",
+        );
+      }
+      return registration.remove(event.key, { tx, event });
+    case "truncate":
+      return registration.clear({ tx, event });
+    case "gap":
+      if (registration.gap === undefined) {
+        throw new AfterimageError(
+          "GAP_REACHED",
+          `The stream announces a gap: changes of ${event.table} are missing from it.`,
+          "Rebuild the view from a fresh snapshot, or register a `gap` handler that decides what the view does.",
+        );
+      }
+      return registration.gap(event, { tx, event });
+    case "sweep":
+      if (registration.sweep === undefined) {
+        throw new AfterimageError(
+          "SWEEP_REACHED",
+          `A snapshot of ${event.table} ends here: rows that it did not meet are gone.`,
+          "Register a `sweep` handler that deletes them, or rebuild the view.",
+        );
+      }
+      return registration.sweep(event, { tx, event });
+    case "message":
+      throw new AfterimageError(
+        "ENVELOPE_INVALID",
+        "A logical decoding message stands in the topic of a table.",
+        "Only afterimage may write to the stream's topics; find the other writer and rebuild the stream.",
+      );
+    default:
+      throw event satisfies never;
+  }
+}

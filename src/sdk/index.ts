@@ -1,0 +1,29 @@
+// The package's public face, `afterimage-cdc/sdk`: everything a view is written with.
+export { AfterimageError } from "../errors.ts";
+export type {
+  BarrierEvent,
+  ChangeEvent,
+  DeleteEvent,
+  GapEvent,
+  InsertEvent,
+  MessageEvent,
+  Operation,
+  ReadEvent,
+  RowEvent,
+  SweepEvent,
+  TransactionInfo,
+  TruncateEvent,
+  UpdateEvent,
+  WireRow,
+  WireValue,
+} from "../event/change-event.ts";
+export { isBarrier } from "../event/change-event.ts";
+export { parseEnvelope } from "../event/envelope.ts";
+export { type Consumer, type ConsumerOptions, createConsumer } from "./consumer/consumer.ts";
+export type { EventHandler, HandlerContext, Registration, TableHandlers } from "./consumer/handlers.ts";
+export type { ConsumerLogger } from "./consumer/patience.ts";
+export type { ConsumerPosition, ConsumerState, PartitionPosition } from "./consumer/position.ts";
+export { type SqliteStoreOptions, sqliteStore } from "./store/sqlite-store.ts";
+export type { SqliteRow, SqliteValue } from "./store/sqlite-table.ts";
+export type { SqliteTransaction } from "./store/sqlite-transaction.ts";
+export type { Advance, Awaitable, Checkpoint, Store, StoreSession } from "./store/store.ts";

@@ -1,0 +1,55 @@
+// Captured events → the records a batch holds: JSON text, record key and partition.
+import {
+  type EnvelopePlace,
+  type EnvelopeTransaction,
+  encodeRowEvent,
+  encodeTruncate,
+  type RowChange,
+} from "../event/envelope.ts";
+import type { RowEncoder } from "../event/row-encoder.ts";
+import { partitionOf } from "../kafka/murmur2.ts";
+
+/** What the encoder needs of a captured event. */
+export interface EncodableEvent extends EnvelopePlace {
+  readonly table: { readonly encoder: RowEncoder; readonly topic: string; readonly partitions: number };
+  readonly change: RowChange | { readonly operation: "truncate" };
+  readonly transaction: EnvelopeTransaction;
+}
+
+export interface EncodedEvent {
+  readonly encoder: RowEncoder;
+  readonly topic: string;
+  /** `"all"`: a barrier, copied to every partition. */
+  readonly partition: number | "all";
+  readonly copies: number;
+  readonly key: string | null;
+  readonly value: string;
+  readonly sequence: number;
+  /** Roughly what it takes in memory and in the record batch. */
+  readonly bytes: number;
+}
+
+/** Length of a record's framing and of the object that holds it; rounded up. */
+const OVERHEAD_BYTES = 100;
+
+export function encodeEvent(event: EncodableEvent): EncodedEvent {
+  const { encoder, topic, partitions } = event.table;
+  const { change } = event;
+  const shared = { encoder, topic, sequence: event.sequence };
+  if (change.operation === "truncate") {
+    const value = encodeTruncate(encoder, partitions, event.transaction, event);
+    const bytes = (value.length + OVERHEAD_BYTES) * partitions;
+    return { ...shared, partition: "all", copies: partitions, key: null, value, bytes };
+  }
+  const value = encodeRowEvent(change, encoder, event.transaction, event);
+  const key = encoder.recordKey(change.operation === "delete" ? change.old : change.new);
+  return {
+    ...shared,
+    // Without a key all events of the table go to one partition, so that their order holds.
+    partition: partitionOf(key ?? encoder.schema.table, partitions),
+    copies: 1,
+    key,
+    value,
+    bytes: Buffer.byteLength(value) + (key?.length ?? 0) + OVERHEAD_BYTES,
+  };
+}

@@ -1,0 +1,75 @@
+// Reads back what the stream has published: the last progress record, and the schema records.
+import { AfterimageError } from "../errors.ts";
+import { progressTopic } from "../event/identifier.ts";
+import { type Progress, parseProgress } from "../event/progress.ts";
+import { parseSchema, type TableSchema } from "../event/schema.ts";
+import { fetchCommitted, readLastCommitted } from "../kafka/committed-reader.ts";
+import type { KafkaConnection } from "../kafka/connection.ts";
+import { fetchOffsets } from "../kafka/offsets.ts";
+import { describeTopics } from "../kafka/topics.ts";
+
+/** The record that tells how far the stream is; null when none was ever committed. */
+export async function readProgress(connection: KafkaConnection, topic: string): Promise<Progress | null> {
+  const record = await readLastCommitted(connection, topic, 0);
+  return record === null || record.value === null ? null : parseProgress(record.value.toString("utf8"));
+}
+
+/** Whether the stream has ever been published. */
+export async function holdsProgress(connection: KafkaConnection, stream: string): Promise<boolean> {
+  const topic = progressTopic(stream);
+  return (await describeTopics(connection, [topic])).has(topic) && (await readProgress(connection, topic)) !== null;
+}
+
+/**
+ * Waits until no transaction is open on the topic: an open one hides every newer committed record from read_committed
+ * readers. Throws PROGRESS_HELD after `patienceMs`.
+ */
+export async function waitUntilNoOpenTransaction(
+  connection: KafkaConnection,
+  topic: string,
+  patienceMs: number,
+): Promise<void> {
+  const deadline = performance.now() + patienceMs;
+  for (;;) {
+    const { lastStable, highWatermark } = await fetchOffsets(connection, topic, 0);
+    if (lastStable === highWatermark) {
+      return;
+    }
+    if (performance.now() > deadline) {
+      throw new AfterimageError(
+        "PROGRESS_HELD",
+        `An open transaction of another producer holds topic ${topic} at offset ${lastStable}; newer records can't be seen.`,
+        `Find it with kafka-transactions.sh find-hanging --topic ${topic} --partition 0, and abort it. Only afterimage may write to this topic.`,
+      );
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** Every schema record of the stream, in order. */
+export async function readSchemas(connection: KafkaConnection, topic: string): Promise<TableSchema[]> {
+  const schemas: TableSchema[] = [];
+  const { earliest, lastStable } = await fetchOffsets(connection, topic, 0);
+  let offset = earliest;
+  while (offset < lastStable) {
+    const part = (await fetchCommitted(connection, topic, new Map([[0, offset]]), {})).get(0)!;
+    for (const { value } of part.records) {
+      if (value !== null) {
+        schemas.push(parseSchema(value.toString("utf8")));
+      }
+    }
+    offset = part.nextOffset;
+  }
+  return schemas;
+}
+
+/** Whether a read_committed reader would get any record of the topic; aborted records count in offsets, not here. */
+export async function holdsCommittedRecord(connection: KafkaConnection, topic: string): Promise<boolean> {
+  const partitions = (await describeTopics(connection, [topic])).get(topic)?.partitions ?? 0;
+  for (let partition = 0; partition < partitions; partition++) {
+    if ((await readLastCommitted(connection, topic, partition)) !== null) {
+      return true;
+    }
+  }
+  return false;
+}

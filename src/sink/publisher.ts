@@ -1,0 +1,208 @@
+// Publishes one batch as one Kafka transaction: its events, new schema records, and the progress record that accounts
+// for them. Accepted is not durable: only what `publish` resolves with may be confirmed to Postgres.
+import { AfterimageError } from "../errors.ts";
+import type { Lsn } from "../event/lsn.ts";
+import { encodeProgress, type LastTransaction, type PartitionPosition, type Progress } from "../event/progress.ts";
+import { encodeSchema, type TableSchema } from "../event/schema.ts";
+import type { KafkaConnection } from "../kafka/connection.ts";
+import { AmbiguousOutcome } from "../kafka/errors.ts";
+import type { ProducerRecord, TransactionalProducer } from "../kafka/transactional-producer.ts";
+import type { EncodedEvent } from "./encode-event.ts";
+import { readProgress, waitUntilNoOpenTransaction } from "./progress-log.ts";
+
+/** What one Kafka transaction publishes; without events it only moves `endLsn`. */
+export interface PublishableBatch {
+  readonly events: readonly EncodedEvent[];
+  readonly completeSequence: number;
+  readonly endLsn: Lsn;
+  readonly last: LastTransaction | null;
+}
+
+type Records = Map<string, ReadonlyMap<number, readonly ProducerRecord[]>>;
+
+export interface PublisherOptions {
+  readonly progressTopic: string;
+  readonly schemasTopic: string;
+  readonly transactionTimeoutMs: number;
+  /** No progress record was ever stored. */
+  readonly isFirstStart: boolean;
+  /** Schema records that are written already, by id. */
+  readonly knownSchemas: Iterable<number>;
+}
+
+export class Publisher {
+  readonly #connection: KafkaConnection;
+  readonly #producer: TransactionalProducer;
+  readonly #options: PublisherOptions;
+  readonly #writtenSchemas: Set<number>;
+  #progress: Progress;
+  #storedNothing: boolean;
+
+  /** `progress` is the record stored last. */
+  constructor(
+    connection: KafkaConnection,
+    producer: TransactionalProducer,
+    progress: Progress,
+    options: PublisherOptions,
+  ) {
+    this.#connection = connection;
+    this.#producer = producer;
+    this.#progress = progress;
+    this.#storedNothing = options.isFirstStart;
+    this.#options = options;
+    this.#writtenSchemas = new Set(options.knownSchemas);
+  }
+
+  /** The record stored last. */
+  get progress(): Progress {
+    return this.#progress;
+  }
+
+  /**
+   * Commits the batch exactly once and resolves with the progress record that is now stored. When an answer is missing
+   * the producer is re-initialised, which ends the transaction one way or the other, and the progress topic tells
+   * which. Throws PRODUCER_FENCED when a newer daemon took over.
+   */
+  async publish(batch: PublishableBatch, schemas: readonly TableSchema[] = []): Promise<Progress> {
+    const fresh = this.#unwrittenSchemas(batch.events, schemas);
+    let stored: Progress | null = null;
+    while (stored === null) {
+      try {
+        stored = await this.#attempt(batch, fresh);
+      } catch (error) {
+        if (!(error instanceof AmbiguousOutcome)) {
+          throw error;
+        }
+        await this.#producer.reinitialise();
+        stored = await this.#readBack();
+      }
+    }
+    for (const { schema } of fresh) {
+      this.#writtenSchemas.add(schema);
+    }
+    this.#progress = stored;
+    this.#storedNothing = false;
+    return stored;
+  }
+
+  /** The stored progress when the batch turned out to be committed, null when it was not. */
+  async #readBack(): Promise<Progress | null> {
+    const { progressTopic, transactionTimeoutMs } = this.#options;
+    await waitUntilNoOpenTransaction(this.#connection, progressTopic, transactionTimeoutMs);
+    const stored = await readProgress(this.#connection, progressTopic);
+    const before = this.#progress;
+    const unchanged =
+      stored === null ? this.#storedNothing : stored.sequence === before.sequence && stored.endLsn === before.endLsn;
+    if (unchanged) {
+      return null;
+    }
+    if (stored !== null && stored.firstSequence === before.sequence + 1 && stored.endLsn >= before.endLsn) {
+      return stored;
+    }
+    throw new AfterimageError(
+      "PROGRESS_FOREIGN",
+      `The progress topic does not hold what this daemon wrote: sequence ${stored?.sequence ?? "none"} where ${before.sequence} or the batch after it was expected.`,
+      "Another program writes to the stream's topics. Find and stop it, then start again; the position is checked first.",
+    );
+  }
+
+  async #attempt(batch: PublishableBatch, fresh: readonly TableSchema[]): Promise<Progress> {
+    const { progressTopic, schemasTopic } = this.#options;
+    const events = groupByPartition(batch.events);
+    const records: Records = new Map(events);
+    if (fresh.length > 0) {
+      const schemaRecords = fresh.map((schema) => ({ key: String(schema.schema), value: encodeSchema(schema) }));
+      records.set(schemasTopic, new Map([[0, schemaRecords]]));
+    }
+    const partitions = [...records].flatMap(([topic, byPartition]) =>
+      [...byPartition.keys()].map((partition) => ({ topic, partition })),
+    );
+    try {
+      await this.#producer.begin([...partitions, { topic: progressTopic, partition: 0 }]);
+      const offsets = records.size === 0 ? new Map() : await this.#producer.produce(records);
+      const progress = this.#next(batch, vectorOf(events, offsets));
+      const record = { key: progress.stream, value: encodeProgress(progress) };
+      await this.#producer.produce(new Map([[progressTopic, new Map([[0, [record]]])]]));
+      await this.#producer.commit();
+      return progress;
+    } catch (error) {
+      if (!(error instanceof AmbiguousOutcome)) {
+        // The next holder's InitProducerId would end it too; an abort frees readers at once.
+        await this.#producer.abort().catch(() => undefined);
+      }
+      throw error;
+    }
+  }
+
+  #next(batch: PublishableBatch, partitions: Progress["partitions"]): Progress {
+    const { sequence } = this.#progress;
+    return {
+      ...this.#progress,
+      firstSequence: sequence + 1,
+      sequence: batch.events.at(-1)?.sequence ?? sequence,
+      completeSequence: batch.completeSequence,
+      endLsn: batch.endLsn,
+      last: batch.last,
+      partitions,
+    };
+  }
+
+  #unwrittenSchemas(events: readonly EncodedEvent[], announced: readonly TableSchema[]): TableSchema[] {
+    const fresh = new Map<number, TableSchema>();
+    const add = (schema: TableSchema) => {
+      if (!this.#writtenSchemas.has(schema.schema)) {
+        fresh.set(schema.schema, schema);
+      }
+    };
+    announced.forEach(add);
+    for (const { encoder } of events) {
+      add(encoder.schema);
+    }
+    return [...fresh.values()].sort((a, b) => a.schema - b.schema);
+  }
+}
+
+function groupByPartition(events: readonly EncodedEvent[]): Map<string, Map<number, EncodedEvent[]>> {
+  const records = new Map<string, Map<number, EncodedEvent[]>>();
+  for (const event of events) {
+    let byPartition = records.get(event.topic);
+    if (byPartition === undefined) {
+      byPartition = new Map();
+      records.set(event.topic, byPartition);
+    }
+    if (event.partition === "all") {
+      for (let partition = 0; partition < event.copies; partition++) {
+        append(byPartition, partition, event);
+      }
+    } else {
+      append(byPartition, event.partition, event);
+    }
+  }
+  return records;
+}
+
+function append(byPartition: Map<number, EncodedEvent[]>, partition: number, event: EncodedEvent): void {
+  const list = byPartition.get(partition);
+  if (list === undefined) {
+    byPartition.set(partition, [event]);
+  } else {
+    list.push(event);
+  }
+}
+
+/** The last sequence and offset of every partition that was written. */
+function vectorOf(
+  events: ReadonlyMap<string, ReadonlyMap<number, readonly EncodedEvent[]>>,
+  offsets: ReadonlyMap<string, ReadonlyMap<number, { lastOffset: bigint }>>,
+): Progress["partitions"] {
+  const vector = new Map<string, Map<number, PartitionPosition>>();
+  for (const [topic, byPartition] of events) {
+    const positions = new Map<number, PartitionPosition>();
+    for (const [partition, list] of byPartition) {
+      const offset = offsets.get(topic)!.get(partition)!.lastOffset;
+      positions.set(partition, { sequence: list.at(-1)!.sequence, offset });
+    }
+    vector.set(topic, positions);
+  }
+  return vector;
+}

@@ -1,0 +1,188 @@
+// The stream's topics: named, checked against what the broker has, and created with the design's policies.
+import { setTimeout as sleep } from "node:timers/promises";
+import { AfterimageError } from "../errors.ts";
+import { progressTopic, schemasTopic, tableTopic } from "../event/identifier.ts";
+import type { KafkaConnection } from "../kafka/connection.ts";
+import { createTopic, describeTopics, listTopicNames, type TopicDescription } from "../kafka/topics.ts";
+import { holdsCommittedRecord } from "./progress-log.ts";
+
+export interface TopicSettings {
+  readonly stream: string;
+  readonly partitions: number;
+  /** -1: the broker's default. */
+  readonly replicationFactor: number;
+  /** Topic names that replace the default one of a table. */
+  readonly overrides: readonly { readonly schema: string; readonly table: string; readonly topic: string }[];
+}
+
+const DAY_MS = 86_400_000;
+
+// Append-only and whole by default, so that a view can always be rebuilt. Broker time: commit times may be refused, or
+// expire at once. https://kafka.apache.org/documentation/#topicconfigs
+const KEPT_WHOLE = {
+  "cleanup.policy": "delete",
+  "retention.ms": "-1",
+  "retention.bytes": "-1",
+  "message.timestamp.type": "LogAppendTime",
+  "max.message.bytes": String(16 * 1024 * 1024),
+};
+
+const COMPACTED = {
+  "cleanup.policy": "compact",
+  "retention.ms": "-1",
+  "message.timestamp.type": "LogAppendTime",
+  "min.compaction.lag.ms": String(7 * DAY_MS),
+};
+
+/** How long a topic may look absent before it is: brokers learn of a new one a moment later. */
+const ABSENT_FOR_MS = 5_000;
+const LOOK_AGAIN_MS = 100;
+
+const LONGEST_NAME = 249;
+
+export class Topics {
+  readonly #connection: KafkaConnection;
+  readonly #settings: TopicSettings;
+  readonly #known = new Map<string, TopicDescription>();
+
+  constructor(connection: KafkaConnection, settings: TopicSettings) {
+    this.#connection = connection;
+    this.#settings = settings;
+  }
+
+  get progress(): string {
+    return progressTopic(this.#settings.stream);
+  }
+
+  get schemas(): string {
+    return schemasTopic(this.#settings.stream);
+  }
+
+  nameOf(schema: string, table: string): string {
+    const override = this.#settings.overrides.find((each) => each.schema === schema && each.table === table);
+    return override?.topic ?? tableTopic(this.#settings.stream, schema, table);
+  }
+
+  /** Makes the progress and the schemas topic where they are missing. */
+  async ensureOwn(): Promise<void> {
+    await this.#ensure(this.progress, 1, COMPACTED);
+    await this.#ensure(this.schemas, 1, KEPT_WHOLE);
+  }
+
+  /**
+   * The topic of a table, made when it is missing. Throws TOPIC_COLLISION, TOPIC_NAME_TOO_LONG or TOPIC_PARTITIONS
+   * before anything is made.
+   */
+  async ensureTable(topic: string): Promise<TopicDescription> {
+    return this.#known.get(topic) ?? (await this.#ensure(topic, this.#settings.partitions, KEPT_WHOLE));
+  }
+
+  /** Null when there is no such topic; never makes one. */
+  async find(topic: string): Promise<TopicDescription | null> {
+    return (await describeTopics(this.#connection, [topic])).get(topic) ?? null;
+  }
+
+  /** A topic that must be there: a broker that has not heard of it yet is asked again. Throws TOPIC_MISSING. */
+  async findExisting(topic: string): Promise<TopicDescription> {
+    const deadline = performance.now() + ABSENT_FOR_MS;
+    for (;;) {
+      const found = await this.find(topic);
+      if (found !== null) {
+        return found;
+      }
+      if (performance.now() > deadline) {
+        throw topicMissing(topic);
+      }
+      await sleep(LOOK_AGAIN_MS);
+    }
+  }
+
+  /** Throws TOPIC_FOREIGN when a topic that is to be taken into use holds records already. */
+  async checkUnused(topic: string): Promise<void> {
+    if ((await this.find(topic)) !== null && (await holdsCommittedRecord(this.#connection, topic))) {
+      throw new AfterimageError(
+        "TOPIC_FOREIGN",
+        `Topic ${topic} holds records that this stream did not write.`,
+        "Name another topic for this table under topics: in the configuration, or remove that topic.",
+      );
+    }
+  }
+
+  /** Halts when a topic in use was deleted, made anew or given more partitions. */
+  async verifyUnchanged(): Promise<void> {
+    const now = await describeTopics(this.#connection, [...this.#known.keys()]);
+    for (const [name, before] of this.#known) {
+      checkSame(name, before, now.get(name) ?? (await this.findExisting(name)));
+    }
+  }
+
+  async #ensure(name: string, partitions: number, configs: Record<string, string>): Promise<TopicDescription> {
+    checkName(name, await listTopicNames(this.#connection));
+    let found = await this.find(name);
+    if (found === null) {
+      const { replicationFactor } = this.#settings;
+      await createTopic(this.#connection, { name, partitions, replicationFactor, configs });
+      found = await this.findExisting(name);
+    }
+    if (found.partitions !== partitions) {
+      throw new AfterimageError(
+        "TOPIC_PARTITIONS",
+        `Topic ${name} has ${found.partitions} partitions, ${partitions} are configured.`,
+        partitions === 1
+          ? "This topic must have one partition. Drop the stream's topics (afterimage drop STREAM --topics) and start again."
+          : `Set kafka.partitions to ${found.partitions}, or name another topic for this table under topics:.`,
+      );
+    }
+    this.#known.set(name, found);
+    return found;
+  }
+}
+
+function checkName(name: string, existing: readonly string[]): void {
+  if (name.length > LONGEST_NAME) {
+    throw new AfterimageError(
+      "TOPIC_NAME_TOO_LONG",
+      `Topic name ${name} has ${name.length} characters; Kafka allows ${LONGEST_NAME}.`,
+      "Name a shorter topic for this table under topics: in the configuration.",
+    );
+  }
+  // Kafka itself refuses names that differ only in `.` and `_`, but only when the later one is made.
+  const folded = name.replaceAll(".", "_");
+  const rival = existing.find((other) => other !== name && other.replaceAll(".", "_") === folded);
+  if (rival !== undefined) {
+    throw new AfterimageError(
+      "TOPIC_COLLISION",
+      `Topic ${name} collides with the existing topic ${rival}: Kafka takes . and _ for the same.`,
+      "Name another topic for this table under topics: in the configuration, or choose another stream name.",
+    );
+  }
+}
+
+function checkSame(name: string, before: TopicDescription, now: TopicDescription): void {
+  if (now.id !== before.id) {
+    throw topicRecreated(name);
+  }
+  if (now.partitions !== before.partitions) {
+    throw new AfterimageError(
+      "TOPIC_REPARTITIONED",
+      `Topic ${name} had ${before.partitions} partitions and now has ${now.partitions}: keys would change their partition, and their order would be lost.`,
+      "Rebuild the stream with the new count: afterimage drop STREAM --topics, set kafka.partitions, then start.",
+    );
+  }
+}
+
+function topicMissing(name: string): AfterimageError {
+  return new AfterimageError(
+    "TOPIC_MISSING",
+    `Topic ${name} is gone; its events are lost.`,
+    "Somebody deleted it. Rebuild the stream: afterimage drop STREAM --topics, then start.",
+  );
+}
+
+export function topicRecreated(name: string): AfterimageError {
+  return new AfterimageError(
+    "TOPIC_RECREATED",
+    `Topic ${name} is not the one this stream wrote to: it was deleted and made again, and its events are lost.`,
+    "Rebuild the stream: afterimage drop STREAM --topics, then start.",
+  );
+}

@@ -1,0 +1,105 @@
+// The publication: which tables Postgres sends. Ours carries a comment; one without it is the user's and is never
+// changed. https://www.postgresql.org/docs/current/sql-createpublication.html
+import type pg from "pg";
+import { formatTableName, quoteIdentifier } from "../event/identifier.ts";
+import { errorCode, type LongQuery, queryFailed } from "./session.ts";
+
+/** Marks a publication as made by us. */
+export const PUBLICATION_COMMENT = "made by afterimage";
+
+export interface PublicationState {
+  readonly oid: number;
+  readonly ours: boolean;
+  readonly allTables: boolean;
+  readonly viaRoot: boolean;
+  /** The operations it publishes. */
+  readonly publishes: { insert: boolean; update: boolean; delete: boolean; truncate: boolean };
+}
+
+export interface TableName {
+  readonly schema: string;
+  readonly table: string;
+}
+
+/** Null when there is no publication of that name. */
+export async function readPublication(client: pg.Client, publication: string): Promise<PublicationState | null> {
+  const { rows } = await client.query(
+    `SELECT oid, obj_description(oid, 'pg_publication') IS NOT DISTINCT FROM $2 AS ours, puballtables AS "allTables",
+            pubviaroot AS "viaRoot", pubinsert, pubupdate, pubdelete, pubtruncate
+       FROM pg_publication WHERE pubname = $1`,
+    [publication, PUBLICATION_COMMENT],
+  );
+  const row = rows[0];
+  if (row === undefined) {
+    return null;
+  }
+  const { pubinsert, pubupdate, pubdelete, pubtruncate, ...rest } = row;
+  return { ...rest, publishes: { insert: pubinsert, update: pubupdate, delete: pubdelete, truncate: pubtruncate } };
+}
+
+/** OIDs of the tables the publication names one by one. */
+export async function readNamedTables(client: pg.Client, publication: number): Promise<ReadonlySet<number>> {
+  const { rows } = await client.query("SELECT prrelid AS oid FROM pg_publication_rel WHERE prpubid = $1", [
+    publication,
+  ]);
+  return new Set(rows.map(({ oid }) => oid));
+}
+
+/** What another process's publication of the same name leads to: made before ours was begun, or while it was. */
+const ALREADY_THERE = new Set(["42710", "23505"]); // duplicate_object, unique_violation
+
+/** Tables may be locked by a VACUUM or a migration: this is waited for. */
+const LOCK_PATIENCE_MS = 600_000;
+
+/** Makes our publication for exactly these tables. Resolves false when another process made one meanwhile. */
+export async function createPublication(
+  client: pg.Client,
+  publication: string,
+  tables: readonly TableName[],
+): Promise<boolean> {
+  const name = quoteIdentifier(publication);
+  try {
+    await client.query("BEGIN");
+    const making: LongQuery = {
+      text: `CREATE PUBLICATION ${name}${tables.length === 0 ? "" : ` FOR TABLE ${tables.map(onlyTable).join(", ")}`}`,
+      patienceMs: LOCK_PATIENCE_MS,
+    };
+    await client.query(making);
+    await client.query(`COMMENT ON PUBLICATION ${name} IS '${PUBLICATION_COMMENT}'`);
+    await client.query("COMMIT");
+    return true;
+  } catch (error) {
+    // On a connection that was lost it fails too; the loss itself is the error that counts.
+    await client.query("ROLLBACK").catch(() => undefined);
+    if (ALREADY_THERE.has(errorCode(error) ?? "")) {
+      return false;
+    }
+    throw queryFailed(`Making publication ${publication}`, error);
+  }
+}
+
+/** Adds tables to our publication. */
+export async function addTables(client: pg.Client, publication: string, tables: readonly TableName[]): Promise<void> {
+  try {
+    const adding: LongQuery = {
+      text: `ALTER PUBLICATION ${quoteIdentifier(publication)} ADD TABLE ${tables.map(onlyTable).join(", ")}`,
+      patienceMs: LOCK_PATIENCE_MS,
+    };
+    await client.query(adding);
+  } catch (error) {
+    throw queryFailed(
+      `Adding ${tables.map(({ schema, table }) => formatTableName(schema, table)).join(", ")} to publication ${publication}`,
+      error,
+    );
+  }
+}
+
+/** Drops the publication; nothing happens when it is already gone. */
+export async function dropPublication(client: pg.Client, publication: string): Promise<void> {
+  await client.query(`DROP PUBLICATION IF EXISTS ${quoteIdentifier(publication)}`);
+}
+
+// ONLY: a table that inherits matches by its own name or not at all.
+function onlyTable({ schema, table }: TableName): string {
+  return `ONLY ${quoteIdentifier(schema)}.${quoteIdentifier(table)}`;
+}

@@ -1,0 +1,139 @@
+// The replication slot: its state, and how it is made and dropped.
+// https://www.postgresql.org/docs/current/view-pg-replication-slots.html
+import { setTimeout as sleep } from "node:timers/promises";
+import type pg from "pg";
+import { AfterimageError } from "../errors.ts";
+import { type Lsn, parseLsn } from "../event/lsn.ts";
+import { errorCode, type LongQuery, queryFailed } from "./session.ts";
+
+export interface SlotState {
+  readonly plugin: string;
+  /** Made in the connected database. */
+  readonly here: boolean;
+  readonly activePid: number | null;
+  readonly confirmedFlushLsn: Lsn;
+  /** Bytes of WAL the server keeps for the slot. */
+  readonly retainedBytes: number;
+  /** `reserved`, `extended`, `unreserved` or `lost`. */
+  readonly walStatus: string | null;
+}
+
+/** Null when there is no slot of that name. */
+export async function readSlot(client: pg.Client, slot: string): Promise<SlotState | null> {
+  const { rows } = await client.query(
+    `SELECT plugin, database IS NOT DISTINCT FROM current_database() AS here, active_pid AS "activePid", confirmed_flush_lsn::text AS "confirmedFlushLsn",
+            coalesce(pg_wal_lsn_diff(pg_current_wal_insert_lsn(), restart_lsn), 0)::float8 AS "retainedBytes",
+            wal_status AS "walStatus"
+       FROM pg_replication_slots WHERE slot_name = $1`,
+    [slot],
+  );
+  const row = rows[0];
+  return row === undefined ? null : { ...row, confirmedFlushLsn: parseLsn(row.confirmedFlushLsn ?? "0/0") };
+}
+
+/** Where the server writes now, and what the slot makes it keep. */
+export async function readSlotLag(client: pg.Client, slot: string): Promise<{ insertLsn: Lsn; retainedBytes: number }> {
+  const { rows } = await client.query(
+    `SELECT pg_current_wal_insert_lsn()::text AS "insertLsn",
+            coalesce((SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), restart_lsn)
+                        FROM pg_replication_slots WHERE slot_name = $1), 0)::float8 AS "retainedBytes"`,
+    [slot],
+  );
+  return { insertLsn: parseLsn(rows[0].insertLsn), retainedBytes: rows[0].retainedBytes };
+}
+
+/** Resolves once nobody streams from the slot, or it is gone. */
+export async function waitUntilInactive(client: pg.Client, slot: string, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted && (await readSlot(client, slot))?.activePid != null) {
+    await sleep(LOOK_AGAIN_MS, undefined, { signal }).catch(() => undefined); // the loop looks at the signal
+  }
+}
+
+const LOOK_AGAIN_MS = 250;
+
+/** After its statement_timeout the server has this long to say so. */
+const ANSWER_MS = 30_000;
+
+const DUPLICATE_OBJECT = "42710";
+const QUERY_CANCELED = "57014";
+const CONFIGURATION_LIMIT = "53400";
+const UNDEFINED_OBJECT = "42704";
+const OBJECT_IN_USE = "55006";
+
+/**
+ * Makes the slot. Postgres first waits for every transaction that is open at that moment; after `patienceMs` it gives
+ * up and the half-made slot is gone. Resolves false when another process made it meanwhile.
+ * Throws SLOT_BLOCKED (naming the blocker) or SLOTS_EXHAUSTED.
+ */
+export async function createSlot(client: pg.Client, slot: string, patienceMs: number): Promise<boolean> {
+  try {
+    await client.query(`SET statement_timeout = ${Math.max(1, Math.round(patienceMs))}`);
+    const making: LongQuery = {
+      text: "SELECT pg_create_logical_replication_slot($1, 'pgoutput')",
+      values: [slot],
+      patienceMs: patienceMs + ANSWER_MS,
+    };
+    await client.query(making);
+    return true;
+  } catch (error) {
+    switch (errorCode(error)) {
+      case DUPLICATE_OBJECT:
+        return false;
+      case QUERY_CANCELED:
+        throw await slotBlocked(client, slot, patienceMs);
+      case CONFIGURATION_LIMIT:
+        throw new AfterimageError(
+          "SLOTS_EXHAUSTED",
+          `There is no free replication slot for ${slot}.`,
+          "Raise max_replication_slots and restart Postgres, or drop a slot nobody uses: SELECT slot_name, active FROM pg_replication_slots;",
+          { cause: error },
+        );
+      default:
+        throw queryFailed(`Making replication slot ${slot}`, error);
+    }
+  } finally {
+    // On a connection that was lost it fails too; the loss itself is the error that counts.
+    await client.query("SET statement_timeout = 0").catch(() => undefined);
+  }
+}
+
+async function slotBlocked(client: pg.Client, slot: string, patienceMs: number): Promise<AfterimageError> {
+  const { rows } = await client.query(
+    `SELECT pid, coalesce(application_name, '') AS name, usename, xact_start::text AS since FROM pg_stat_activity
+      WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() ORDER BY xact_start LIMIT 1`,
+  );
+  const blocker = rows[0];
+  const who =
+    blocker === undefined
+      ? "a transaction that is open (perhaps a prepared one: see pg_prepared_xacts)"
+      : `process ${blocker.pid} (user ${blocker.usename}, application ${JSON.stringify(blocker.name)}), whose transaction is open since ${blocker.since}`;
+  return new AfterimageError(
+    "SLOT_BLOCKED",
+    `Replication slot ${slot} could not be made within ${Math.round(patienceMs / 1000)} s: Postgres waits for ${who}.`,
+    blocker === undefined
+      ? "End open transactions, then start again."
+      : `End that transaction, or SELECT pg_terminate_backend(${blocker.pid}); then start again.`,
+  );
+}
+
+/** Drops the slot; resolves false when it was already gone. Throws SLOT_IN_USE. */
+export async function dropSlot(client: pg.Client, slot: string): Promise<boolean> {
+  try {
+    await client.query("SELECT pg_drop_replication_slot($1)", [slot]);
+    return true;
+  } catch (error) {
+    switch (errorCode(error)) {
+      case UNDEFINED_OBJECT:
+        return false;
+      case OBJECT_IN_USE:
+        throw new AfterimageError(
+          "SLOT_IN_USE",
+          `Replication slot ${slot} is in use.`,
+          "Stop the daemon that holds it (afterimage stop), then try again.",
+          { cause: error },
+        );
+      default:
+        throw queryFailed(`Dropping replication slot ${slot}`, error);
+    }
+  }
+}

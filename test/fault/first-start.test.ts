@@ -1,0 +1,110 @@
+// A first start that meets lost replies, and topics that others wrote to, held, deleted or changed.
+import { afterEach, expect, inject, test } from "vitest";
+import { KafkaConnection } from "../../src/kafka/connection.ts";
+import { waitUntilNoOpenTransaction } from "../../src/sink/progress-log.ts";
+import { CapturedStream } from "../support/captured-stream.ts";
+import { API, KafkaProxy } from "../support/kafka-proxy.ts";
+import { kafkaClient } from "../support/topics.ts";
+
+let stream: CapturedStream;
+let proxy: KafkaProxy | null = null;
+afterEach(async () => {
+  await stream.drop();
+  await proxy?.close();
+  proxy = null;
+});
+
+const TABLE = "CREATE TABLE t (id int PRIMARY KEY)";
+
+/** A topic with one committed record that nobody of this stream wrote. */
+async function foreignTopic(topic: string): Promise<void> {
+  const admin = kafkaClient().admin();
+  await admin.connect();
+  await admin.createTopics({ topics: [{ topic, numPartitions: 4 }], waitForLeaders: true });
+  await admin.disconnect();
+  const producer = kafkaClient().producer();
+  await producer.connect();
+  await producer.send({ topic, messages: [{ value: "not ours" }] });
+  await producer.disconnect();
+}
+
+async function restartWithout(topic: string): Promise<string> {
+  await stream.daemon.kill("SIGTERM");
+  const admin = kafkaClient().admin();
+  await admin.connect();
+  await admin.deleteTopics({ topics: [topic] });
+  await admin.disconnect();
+  const halted = stream.spawn();
+  expect((await halted.exited({ timeout: 30_000 })).code).not.toBe(0);
+  return halted.output();
+}
+
+test.each(["addPartitions", "produce", "endTxn"] as const)("the first %s reply is lost: it goes on", async (api) => {
+  proxy = await KafkaProxy.start();
+  proxy.loseReply(API[api]);
+  stream = await CapturedStream.create(TABLE, { AFTERIMAGE_KAFKA_BROKERS: proxy.addresses.join(",") });
+  await stream.sql("INSERT INTO t VALUES (1)");
+  expect((await stream.events()).map(({ sequence }) => sequence)).toEqual([1]);
+});
+
+test("a table that appears while it runs is not published into a topic that others wrote: TOPIC_FOREIGN", async () => {
+  stream = await CapturedStream.create(`${TABLE}; CREATE PUBLICATION everything FOR ALL TABLES`, {
+    AFTERIMAGE_POSTGRES_PUBLICATION: "everything",
+  });
+  await foreignTopic(`${stream.stream}.public.later`);
+  await stream.sql("CREATE TABLE later (id int PRIMARY KEY)");
+  await stream.sql("INSERT INTO later VALUES (1)");
+  expect((await stream.daemon.exited()).code).not.toBe(0);
+  expect(stream.daemon.output()).toContain("TOPIC_FOREIGN");
+});
+
+test("events without a progress record: PROGRESS_MISSING, and nothing is published", async () => {
+  stream = await CapturedStream.create(TABLE);
+  await stream.sql("INSERT INTO t VALUES (1)");
+  await stream.published();
+  expect(await restartWithout(`${stream.stream}.progress`)).toContain("PROGRESS_MISSING");
+  expect((await stream.stored()).length).toBe(1);
+});
+
+test("a topic that was deleted and made again: TOPIC_RECREATED", async () => {
+  stream = await CapturedStream.create(TABLE);
+  const topic = `${stream.stream}.public.t`;
+  await stream.sql("INSERT INTO t VALUES (1)");
+  await stream.published();
+  await stream.daemon.kill("SIGTERM");
+  const admin = kafkaClient(inject("brokers")).admin();
+  await admin.connect();
+  await admin.deleteTopics({ topics: [topic] });
+  await admin.createTopics({ topics: [{ topic, numPartitions: 4 }], waitForLeaders: true });
+  await admin.disconnect();
+  const halted = stream.spawn();
+  expect((await halted.exited({ timeout: 30_000 })).code).not.toBe(0);
+  expect(halted.output()).toContain("TOPIC_RECREATED");
+});
+
+test("a topic that gets more partitions while it runs: TOPIC_REPARTITIONED within seconds", async () => {
+  stream = await CapturedStream.create(TABLE);
+  await stream.published();
+  const admin = kafkaClient().admin();
+  await admin.connect();
+  await admin.createPartitions({ topicPartitions: [{ topic: `${stream.stream}.public.t`, count: 8 }] });
+  await admin.disconnect();
+  expect((await stream.daemon.exited()).code).not.toBe(0);
+  expect(stream.daemon.output()).toContain("TOPIC_REPARTITIONED");
+});
+
+test("an open transaction of another producer on the progress topic: PROGRESS_HELD", async () => {
+  stream = await CapturedStream.create(TABLE);
+  await stream.daemon.kill("SIGTERM");
+  const topic = `${stream.stream}.progress`;
+  const producer = kafkaClient().producer({ transactionalId: `${stream.stream}-other`, maxInFlightRequests: 1 });
+  await producer.connect();
+  const transaction = await producer.transaction();
+  await transaction.send({ topic, messages: [{ key: "x", value: "{}" }] });
+  const connection = await KafkaConnection.connect({ brokers: inject("brokers"), clientId: "afterimage-test" });
+  await expect(waitUntilNoOpenTransaction(connection, topic, 200)).rejects.toMatchObject({ code: "PROGRESS_HELD" });
+  await transaction.abort();
+  await expect(waitUntilNoOpenTransaction(connection, topic, 10_000)).resolves.toBeUndefined();
+  await connection.close();
+  await producer.disconnect();
+});

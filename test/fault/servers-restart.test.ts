@@ -1,0 +1,61 @@
+// Postgres and Kafka stop, crash and come back under a running daemon: it goes on by itself, exactly once.
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { type Servers, startServers } from "../../dev/servers/servers.ts";
+import { CapturedStream } from "../support/captured-stream.ts";
+
+let servers: Servers;
+let stream: CapturedStream;
+
+beforeAll(async () => {
+  servers = await startServers({ own: true });
+});
+afterEach(() => stream.drop());
+afterAll(() => servers?.stop());
+
+const create = () => CapturedStream.create("CREATE TABLE t (id int PRIMARY KEY, note text)", {}, servers);
+
+const insert = (from: number, to: number) =>
+  stream.sqlAfresh(`INSERT INTO t SELECT g, repeat('x', 50) FROM generate_series(${from}, ${to}) g`);
+
+async function expectExactly(count: number): Promise<void> {
+  const events = await stream.events(60_000);
+  expect(events.map(({ sequence }) => sequence)).toEqual(Array.from({ length: count }, (_, i) => i + 1));
+  expect((await stream.stored()).length).toBe(count);
+}
+
+test("Postgres's fast shutdown is not held up, also while Kafka is down, and the stream goes on after it", async () => {
+  stream = await create();
+  await insert(1, 100);
+  await stream.published();
+  await servers.kafka!.kill();
+  await insert(101, 200);
+  const begun = Date.now();
+  await servers.postgres!.stop("fast");
+  expect(Date.now() - begun).toBeLessThan(10_000);
+  await servers.postgres!.start();
+  await servers.kafka!.start();
+  await insert(201, 300);
+  await expectExactly(300);
+}, 120_000);
+
+test("after an immediate stop the slot is behind, and nothing comes twice", async () => {
+  stream = await create();
+  for (let round = 0; round < 5; round++) {
+    await insert(round * 100 + 1, round * 100 + 100);
+    await stream.published();
+    await servers.postgres!.restart({ mode: "immediate" });
+  }
+  await expectExactly(500);
+}, 120_000);
+
+test("Kafka is killed while transactions are under way", async () => {
+  stream = await create();
+  for (let round = 0; round < 3; round++) {
+    const writing = insert(round * 20_000 + 1, round * 20_000 + 20_000);
+    await stream.daemon.says('"state":"streaming"');
+    await servers.kafka!.kill();
+    await writing;
+    await servers.kafka!.start();
+  }
+  await expectExactly(60_000);
+}, 180_000);

@@ -1,0 +1,99 @@
+// The checks of Kafka before a start: names, partition counts and policies of topics that exist already.
+import { afterAll, afterEach, beforeAll, expect, inject, test } from "vitest";
+import { loadConfig } from "../../src/config/config.ts";
+import { type Finding, runDoctor } from "../../src/daemon/doctor.ts";
+import { createDatabase, type TestDatabase, uniqueStream } from "../support/database.ts";
+import { deleteTopics, kafkaClient } from "../support/topics.ts";
+
+let database: TestDatabase;
+let stream = "";
+beforeAll(async () => {
+  database = await createDatabase();
+  await database.client.query("CREATE TABLE orders (id int PRIMARY KEY)");
+});
+afterEach(() => deleteTopics(inject("brokers"), stream));
+afterAll(() => database.drop());
+
+async function check(flags: Record<string, string> = {}): Promise<Finding[]> {
+  const config = loadConfig({
+    env: {},
+    flags: {
+      stream,
+      "postgres.url": database.url,
+      "kafka.brokers": inject("brokers").join(","),
+      "startup.wait": "0ms",
+      ...flags,
+    },
+  });
+  return (await runDoctor(config)).filter(({ severity }) => severity !== "ok");
+}
+
+async function createTopic(topic: string, numPartitions: number, settings: Record<string, string> = {}): Promise<void> {
+  const admin = kafkaClient().admin();
+  await admin.connect();
+  const configEntries = Object.entries(settings).map(([name, value]) => ({ name, value }));
+  await admin.createTopics({ topics: [{ topic, numPartitions, configEntries }], waitForLeaders: true });
+  await admin.disconnect();
+}
+
+test("nothing there yet, or what the daemon itself makes: nothing is found", async () => {
+  stream = uniqueStream();
+  expect(await check()).toEqual([]);
+  await createTopic(`${stream}.public.orders`, 4, { "retention.ms": "-1" });
+  await createTopic(`${stream}.progress`, 1, { "cleanup.policy": "compact" });
+  expect(await check()).toEqual([]);
+});
+
+test("a name that differs only in . and _ collides; another topic for the table mends it", async () => {
+  stream = uniqueStream();
+  await createTopic(`${stream}_public.orders`, 4);
+  const [finding, ...others] = await check();
+  expect(finding).toMatchObject({ code: "TOPIC_COLLISION", severity: "error" });
+  expect(finding!.remedy).toContain('topics: { "public.orders": "…" }');
+  expect(others).toEqual([]);
+  expect(await check({ topics: `public.orders=${stream}-orders` })).toEqual([]);
+});
+
+test("another partition count; the remedy mends it", async () => {
+  stream = uniqueStream();
+  await createTopic(`${stream}.public.orders`, 3, { "retention.ms": "-1" });
+  const findings = await check();
+  expect(findings).toEqual([expect.objectContaining({ code: "TOPIC_PARTITIONS", severity: "error" })]);
+  expect(findings[0]!.remedy).toContain("kafka.partitions to 3");
+  expect(await check({ "kafka.partitions": "3" })).toEqual([]);
+});
+
+test("a progress topic from which Kafka may delete", async () => {
+  stream = uniqueStream();
+  await createTopic(`${stream}.progress`, 1, { "cleanup.policy": "compact,delete" });
+  expect(await check()).toEqual([expect.objectContaining({ code: "PROGRESS_POLICY", severity: "error" })]);
+});
+
+test("compaction and a limited retention end guarantees, which is said", async () => {
+  stream = uniqueStream();
+  await createTopic(`${stream}.public.orders`, 4, { "cleanup.policy": "compact" });
+  expect(await check()).toEqual([expect.objectContaining({ code: "TOPIC_COMPACTED", severity: "warning" })]);
+  await deleteTopics(inject("brokers"), stream);
+  stream = uniqueStream();
+  await createTopic(`${stream}.public.orders`, 4, { "retention.ms": "1000000" });
+  expect(await check()).toEqual([expect.objectContaining({ code: "TOPIC_RETENTION", severity: "warning" })]);
+});
+
+test("a topic name that is too long", async () => {
+  stream = uniqueStream();
+  const name = "ü".repeat(31);
+  await database.client.query(`CREATE SCHEMA "${name}"; CREATE TABLE "${name}"."${name}" (id int PRIMARY KEY)`);
+  const findings = await check({ tables: "*.*" });
+  expect(findings).toEqual([expect.objectContaining({ code: "TOPIC_NAME_TOO_LONG", severity: "error" })]);
+  await database.client.query(`DROP SCHEMA "${name}" CASCADE`);
+});
+
+test("a wrong password is told at once, though the broker would be waited for", async () => {
+  stream = uniqueStream();
+  const url = new URL(database.url);
+  url.username = "nobody_here";
+  const started = performance.now();
+  const findings = await check({ "postgres.url": url.href, "kafka.brokers": "127.0.0.1:1", "startup.wait": "60s" });
+  expect(performance.now() - started).toBeLessThan(10_000);
+  expect(findings.map(({ code }) => code)).toEqual(["POSTGRES_AUTHENTICATION_FAILED", "KAFKA_UNREACHABLE"]);
+});

@@ -1,0 +1,103 @@
+// What `status`, `doctor` and `drop` print, and the readable form of the log.
+import { PassThrough } from "node:stream";
+import { expect, test } from "vitest";
+import { formatFindings } from "../../../src/cli/doctor.ts";
+import { describePlan } from "../../../src/cli/drop.ts";
+import { formatLine } from "../../../src/cli/logger.ts";
+import { formatAge, formatStatus } from "../../../src/cli/status.ts";
+import type { DaemonStatus } from "../../../src/daemon/status.ts";
+
+const plain = new PassThrough() as unknown as NodeJS.WriteStream;
+
+const STATUS: DaemonStatus = {
+  version: "0.1.0",
+  pid: 42,
+  stream: "shop",
+  state: "streaming",
+  since: "2026-11-22T18:00:00.000Z",
+  position: {
+    epoch: 1,
+    sequence: 4711,
+    endLsn: "0/16B3780",
+    last: { commitLsn: "0/16B3748", index: 3, timestamp: "2026-11-22T18:00:30.123456Z" },
+  },
+  lag: { bytes: 1_258_291, seconds: 0.25, retainedBytes: 16_777_216 },
+  eventsPerSecond: 119.6,
+  eventsPublished: 4711,
+  tables: [
+    { table: "public.orders", topic: "shop.public.orders" },
+    { table: "public.items", topic: "shop.public.items" },
+  ],
+  notes: ["Rows older than the slot are not captured."],
+  lastError: { code: "KAFKA_UNREACHABLE", message: "No answer.", advice: "Start it.", at: "2026-11-22T18:00:55.000Z" },
+};
+
+test("status", () => {
+  expect(formatStatus(STATUS, Date.parse("2026-11-22T18:01:00Z"), plain)).toBe(
+    `stream      shop (afterimage 0.1.0, process 42)
+state       streaming for 60 s
+position    sequence 4711, everything up to 0/16B3780, last commit 2026-11-22T18:00:30.123456Z
+lag         1.2 MiB of WAL, 0.3 s, the slot keeps 16.0 MiB
+events      120 a second, 4711 since the start
+tables      public.orders → shop.public.orders
+            public.items → shop.public.items
+notes       Rows older than the slot are not captured.
+last error  KAFKA_UNREACHABLE: No answer. (5 s ago)
+            → Start it.
+`,
+  );
+});
+
+test("status before anything is known", () => {
+  const unknown = {
+    ...STATUS,
+    position: null,
+    lag: { bytes: null, seconds: null, retainedBytes: null },
+    tables: [],
+    notes: [],
+    lastError: null,
+  };
+  const text = formatStatus(unknown, Date.parse(STATUS.since), plain);
+  expect(text).toContain("position    not known yet\nlag         unknown, unknown time\n");
+});
+
+test("ages", () => {
+  expect([5_000, 119_000, 300_000, 7_200_000, 200_000_000].map(formatAge)).toEqual([
+    "5 s",
+    "119 s",
+    "5 min",
+    "2 h",
+    "2 days",
+  ]);
+});
+
+test("findings", () => {
+  const findings = [
+    { code: "A", severity: "ok", what: "fine", remedy: "" },
+    { code: "B", severity: "warning", what: "Odd.", remedy: "Look." },
+    { code: "C", severity: "error", what: "Bad.", remedy: "Mend." },
+  ] as const;
+  expect(formatFindings(findings, plain)).toBe(
+    "✓ fine\n! B: Odd.\n  → Look.\n✗ C: Bad.\n  → Mend.\n1 error to mend before a start, 1 warning.\n",
+  );
+  expect(formatFindings(findings.slice(0, 2), plain)).toContain("Ready to start, with 1 warning.");
+});
+
+test("what a drop would remove", () => {
+  const plan = {
+    slot: { name: "s", retainedBytes: 2048 },
+    publication: "p",
+    foreignPublication: null,
+    topics: ["shop.t"],
+  };
+  expect(describePlan("shop", plan, true)).toBe(
+    "To remove of stream shop:\n  replication slot s, which keeps 2.0 KiB of WAL on the server\n  publication p\n  topic shop.t with all its events\n",
+  );
+  const gone = { slot: null, publication: null, foreignPublication: "theirs", topics: [] };
+  expect(describePlan("shop", gone, false)).toContain("not publication theirs");
+});
+
+test("a log line", () => {
+  const line = '{"level":"info","time":"2026-11-22T18:00:00.123Z","msg":"streaming","table":"public.t","n":[1]}';
+  expect(formatLine(line, plain)).toBe("18:00:00.123 info  streaming table=public.t n=[1]\n");
+});

@@ -1,0 +1,35 @@
+// What a user sees when something went wrong, and the exit code a script sees.
+import { PassThrough } from "node:stream";
+import { expect, test } from "vitest";
+import { exitCodeOf, renderError, toAfterimageError } from "../../../src/cli/render-error.ts";
+import { AfterimageError } from "../../../src/errors.ts";
+
+const plain = new PassThrough() as unknown as NodeJS.WriteStream;
+
+test("code, what happened, and the advice below", () => {
+  expect(renderError(new AfterimageError("X_Y", "It broke.", "Mend it."), plain)).toBe(
+    "X_Y: It broke.\n  → Mend it.\n",
+  );
+});
+
+test.each([
+  ["CONFIG_MISSING", 2],
+  ["CONFIG_SYNTAX", 2],
+  ["USAGE", 2],
+  ["POSTGRES_UNREACHABLE", 3],
+  ["KAFKA_UNREACHABLE", 3],
+  ["SLOT_LOST", 4],
+  ["NOT_RUNNING", 5],
+  ["INTERNAL", 1],
+])("%s exits with %d", (code, exit) => {
+  expect(exitCodeOf(new AfterimageError(code, "", ""))).toBe(exit);
+});
+
+test("the unexpected is INTERNAL, without stack and without a library's message", () => {
+  const error = toAfterimageError(Object.assign(new Error("duplicate key value (s3cr3t)"), { code: "23505" }));
+  expect(error.code).toBe("INTERNAL");
+  expect(renderError(error, plain)).not.toContain("s3cr3t");
+  expect(renderError(error, plain)).not.toContain("    at ");
+  expect(toAfterimageError(new TypeError("x is not a function")).message).toContain("TypeError: x is not a function");
+  expect(toAfterimageError(undefined).code).toBe("INTERNAL");
+});

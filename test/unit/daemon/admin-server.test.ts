@@ -1,0 +1,118 @@
+// The admin address over real HTTP: what it serves, and whom it refuses.
+import { connect } from "node:net";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { type AdminServer, COMMAND_HEADER, isAllowedHost, startAdminServer } from "../../../src/daemon/admin-server.ts";
+import type { DaemonStatus, State } from "../../../src/daemon/status.ts";
+
+let server: AdminServer;
+let state: State;
+let stops: number;
+
+beforeEach(async () => {
+  state = "streaming";
+  stops = 0;
+  server = await startAdminServer({
+    host: "127.0.0.1",
+    port: 0,
+    hostnames: ["cdc.internal"],
+    status: () => ({ state, stream: "shop" }) as DaemonStatus,
+    stop: () => {
+      stops++;
+    },
+  });
+});
+afterEach(() => server.close());
+
+const post = (headers: Record<string, string>) => fetch(`${server.address}/stop`, { method: "POST", headers });
+
+/** fetch sets Host by itself, so requests with another one are written by hand. */
+function raw(request: string): Promise<string> {
+  const { hostname, port } = new URL(server.address);
+  return new Promise((resolve, reject) => {
+    let text = "";
+    const socket = connect(Number(port), hostname, () => socket.write(request));
+    socket.setEncoding("utf8").on("data", (part: string) => {
+      text += part;
+    });
+    socket.on("end", () => resolve(text)).on("error", reject);
+  });
+}
+
+test("status, health and readiness", async () => {
+  expect(await (await fetch(`${server.address}/status`)).json()).toEqual({ state: "streaming", stream: "shop" });
+  const codes = async () => [
+    (await fetch(`${server.address}/healthz`)).status,
+    (await fetch(`${server.address}/readyz`)).status,
+  ];
+  expect(await codes()).toEqual([200, 200]);
+  state = "backing-off";
+  expect(await codes()).toEqual([200, 503]);
+  state = "halted";
+  expect(await codes()).toEqual([503, 503]);
+});
+
+test("stop needs the header that a web page can't send", async () => {
+  expect((await post({})).status).toBe(403);
+  expect(stops).toBe(0);
+  expect((await post({ [COMMAND_HEADER]: "stop" })).status).toBe(202);
+  expect(stops).toBe(1);
+});
+
+test("foreign origins, foreign hosts and bodies are refused", async () => {
+  expect((await post({ [COMMAND_HEADER]: "stop", origin: "http://evil.example" })).status).toBe(403);
+  expect(await raw("GET /status HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")).toMatch(
+    /^HTTP\/1.1 403/,
+  );
+  expect(await raw("GET /status HTTP/1.1\r\nHost: cdc.internal:80\r\nConnection: close\r\n\r\n")).toMatch(
+    /^HTTP\/1.1 200/,
+  );
+  expect(await raw("GET /status HTTP/1.1\r\nConnection: close\r\n\r\n")).toMatch(/^HTTP\/1.1 400/);
+  const large = await fetch(`${server.address}/stop`, {
+    method: "POST",
+    body: "x".repeat(5000),
+    headers: { [COMMAND_HEADER]: "1" },
+  });
+  expect(large.status).toBe(413);
+  expect(stops).toBe(0);
+});
+
+test("unknown paths and methods", async () => {
+  expect((await fetch(`${server.address}/`)).status).toBe(404);
+  expect((await fetch(`${server.address}/stop`)).status).toBe(404);
+  expect((await fetch(`${server.address}/status`, { method: "DELETE" })).status).toBe(404);
+});
+
+test("a port in use and an address of another machine have their names", async () => {
+  const port = Number(new URL(server.address).port);
+  const options = { host: "127.0.0.1", port, status: () => ({}) as DaemonStatus, stop: () => undefined };
+  await expect(startAdminServer(options)).rejects.toMatchObject({ code: "ADMIN_PORT_IN_USE" });
+  await expect(startAdminServer({ ...options, host: "192.0.2.1", port: 0 })).rejects.toMatchObject({
+    code: "ADMIN_ADDRESS",
+  });
+});
+
+test("an address that others can reach is noted", async () => {
+  expect(server.notes).toEqual([]);
+  const open = await startAdminServer({
+    host: "0.0.0.0",
+    port: 0,
+    status: () => ({}) as DaemonStatus,
+    stop: () => undefined,
+  });
+  expect(open.notes[0]).toContain("can be reached by other machines");
+  await open.close();
+});
+
+test.each([
+  ["localhost:7788", true],
+  ["127.0.0.1", true],
+  ["[::1]:7788", true],
+  ["10.1.2.3:80", true],
+  ["cdc:7788", true],
+  ["CDC", true],
+  ["evil.example", false],
+  ["127.0.0.1.evil.example", false],
+  ["", false],
+])("host %j: %s", (host, allowed) => {
+  expect(isAllowedHost(host, { host: "0.0.0.0", hostnames: ["cdc"] })).toBe(allowed);
+});

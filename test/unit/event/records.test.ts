@@ -1,0 +1,86 @@
+// Progress and schema records: what is written is read back equal, and what afterimage did not write is refused.
+import { describe, expect, test } from "vitest";
+import { encodeProgress, type Progress, parseProgress } from "../../../src/event/progress.ts";
+import { encodeSchema, parseSchema } from "../../../src/event/schema.ts";
+import { lsn, tableSchema } from "./tables.ts";
+
+const progress: Progress = {
+  stream: "shop",
+  epoch: 1,
+  firstSequence: 10_001,
+  sequence: 12_000,
+  completeSequence: 11_998,
+  endLsn: lsn(0xffff_ffff_ffff_fff0n),
+  last: {
+    commitLsn: lsn(0xffff_ffff_ffff_ffffn),
+    xid: "4294966500",
+    timestamp: "2026-11-22T18:00:00.123456Z",
+    index: 3,
+    complete: false,
+  },
+  systemId: "7574563311234567890",
+  timeline: 2,
+  database: 4_294_967_295,
+  slot: "afterimage_shop",
+  publication: 3_000_000_000,
+  resume: "0123456789abcdef",
+  partitions: new Map([
+    [
+      "shop.public.orders",
+      new Map([
+        [0, { sequence: 11_999, offset: 5_120n }],
+        [10, { sequence: 12_000, offset: 2n ** 53n - 1n }],
+      ]),
+    ],
+    ["shop.-5F.x", new Map()],
+  ]),
+};
+
+describe("progress", () => {
+  test.each([
+    ["a piece of a transaction", progress],
+    ["the first record", { ...progress, last: null, sequence: 0, firstSequence: 1, partitions: new Map() }],
+  ])("%s is read back equal", (_, record) => {
+    expect(parseProgress(encodeProgress(record))).toEqual(record);
+  });
+
+  test.each([
+    ["", "PROGRESS_FOREIGN"],
+    ["hello", "PROGRESS_FOREIGN"],
+    ["null", "PROGRESS_FOREIGN"],
+    ["{}", "PROGRESS_FOREIGN"],
+    ["[]", "PROGRESS_FOREIGN"],
+    ['{"v":1}', "PROGRESS_FOREIGN"],
+    ['{"v":1,"endLsn":"x","partitions":{}}', "PROGRESS_FOREIGN"],
+    ['{"v":2}', "PROGRESS_VERSION_UNKNOWN"],
+    ['{"v":"1"}', "PROGRESS_VERSION_UNKNOWN"],
+    ['{"v":null}', "PROGRESS_VERSION_UNKNOWN"],
+  ])("%j is refused: %s", (text, code) => {
+    expect(() => parseProgress(text)).toThrow(expect.objectContaining({ code }));
+  });
+});
+
+describe("schemas", () => {
+  test("are read back equal", () => {
+    const schema = tableSchema(
+      [
+        ["b", "numeric"],
+        ["1", "text"],
+        ["a", "int4"],
+      ],
+      { key: ["a", "b"], schemaName: "a.b", table: 'Ü"', identity: "i", id: 12, oid: 3_000_000_000 },
+    );
+    expect(parseSchema(encodeSchema(schema))).toEqual(schema);
+    const unkeyed = { ...schema, publicationRel: null, identity: "n" as const, columns: [] };
+    expect(parseSchema(encodeSchema(unkeyed))).toEqual(unkeyed);
+  });
+
+  test.each([
+    ["hello", "SCHEMA_FOREIGN"],
+    ["null", "SCHEMA_FOREIGN"],
+    ['{"v":1}', "SCHEMA_FOREIGN"],
+    ['{"v":2}', "SCHEMA_VERSION_UNKNOWN"],
+  ])("%j is refused: %s", (text, code) => {
+    expect(() => parseSchema(text)).toThrow(expect.objectContaining({ code }));
+  });
+});

@@ -1,0 +1,30 @@
+// Two projects: `unit` needs nothing but Node, `servers` gets a Postgres and a Kafka that are started once per run.
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    // kafkajs asks for timers of negative length, which is harmless.
+    execArgv: ["--disable-warning=TimeoutNegativeWarning", "--disable-warning=ExperimentalWarning"],
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "unit",
+          include: ["test/{unit,property,golden,rules}/**/*.test.ts"],
+          testTimeout: 20_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "servers",
+          include: ["test/{integration,fault,e2e}/**/*.test.ts"],
+          globalSetup: "test/support/global-setup.ts",
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+});
