@@ -18,7 +18,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "servers",
-          include: ["test/{integration,fault,e2e}/**/*.test.ts"],
+          include: ["test/{integration,fault,e2e,torture}/**/*.test.ts"],
           globalSetup: "test/support/global-setup.ts",
           testTimeout: 60_000,
           hookTimeout: 60_000,

@@ -23,3 +23,21 @@ export function messageOf(thrown: unknown): string {
   }
   return thrown instanceof Error ? thrown.message : String(thrown);
 }
+
+/**
+ * The text without anything that a terminal or a reader of lines would act upon: names of tables and values of rows are
+ * anybody's text, and may hold escape sequences and line breaks.
+ */
+export function printable(text: string): string {
+  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, (character) => {
+    return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  });
+}
+
+/** Between the items of a message that is a list. */
+const ITEM = "\n  - ";
+
+/** As `printable`, but a message that is a list stays one; its items' own texts have no line breaks. */
+export function printableMessage(message: string): string {
+  return message.split(ITEM).map(printable).join(ITEM);
+}

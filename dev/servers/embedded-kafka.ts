@@ -1,15 +1,14 @@
 // Kafka in KRaft mode, one node, straight from its jars: resolved by Maven once, kept in the cache folder.
-import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdtemp, open, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { AfterimageError, messageOf } from "../../src/errors.ts";
 import { cached } from "./cache.ts";
-import { codeOf, end, freePort, guard, hasEnded, listens, run } from "./process.ts";
-import type { StartedServer, StopMode } from "./server-control.ts";
+import { KafkaNode } from "./kafka-node.ts";
+import { codeOf, freePort, guard, run } from "./process.ts";
+import type { FreezableServer } from "./server-control.ts";
 
 export const KAFKA_VERSION = "4.3.1";
 
@@ -30,8 +29,9 @@ async function requireJava(): Promise<void> {
   }
 }
 
-/** The class path of a broker. */
-async function jars(log: (line: string) => void): Promise<string> {
+/** The class path of a broker. Throws AfterimageError when Java or Maven are missing. */
+export async function kafkaClassPath(log: (line: string) => void): Promise<string> {
+  await requireJava();
   const folder = await cached(`kafka-${KAFKA_VERSION}`, async (staging) => {
     log(`servers: fetching Kafka ${KAFKA_VERSION} by Maven (once, about 55 MB)`);
     const pom = fileURLToPath(new URL("kafka/pom.xml", import.meta.url));
@@ -49,130 +49,82 @@ async function jars(log: (line: string) => void): Promise<string> {
   return join(folder, "*");
 }
 
-function properties(port: number, controllerPort: number, folder: string): string {
-  return Object.entries({
+/** As `server.properties` has them. */
+export function writeProperties(
+  file: string,
+  properties: Readonly<Record<string, string | number | boolean>>,
+): Promise<void> {
+  const lines = Object.entries(properties).map(([name, value]) => `${name}=${value}\n`);
+  return writeFile(file, lines.join(""));
+}
+
+/** Settings that hold for every node, alone or not. */
+export function nodeProperties(nodeId: number, port: number, controllerPort: number, data: string) {
+  return {
     "process.roles": "broker,controller",
-    "node.id": 1,
-    "controller.quorum.bootstrap.servers": `127.0.0.1:${controllerPort}`,
+    "node.id": nodeId,
     listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
     "advertised.listeners": `PLAINTEXT://127.0.0.1:${port}`,
     "controller.listener.names": "CONTROLLER",
     "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
     "inter.broker.listener.name": "PLAINTEXT",
-    "log.dirs": join(folder, "data"),
+    "log.dirs": data,
     "auto.create.topics.enable": false,
-    "offsets.topic.replication.factor": 1,
     "offsets.topic.num.partitions": 1,
-    "transaction.state.log.replication.factor": 1,
-    "transaction.state.log.min.isr": 1,
-    "transaction.state.log.num.partitions": 1,
-    "share.coordinator.state.topic.replication.factor": 1,
-    "share.coordinator.state.topic.min.isr": 1,
     "group.initial.rebalance.delay.ms": 0,
-    "broker.session.timeout.ms": 4000, // a killed broker is let in again after that
-    "broker.heartbeat.interval.ms": 500,
     "log.cleaner.dedupe.buffer.size": 16_777_216,
-  })
-    .map(([name, value]) => `${name}=${value}\n`)
-    .join("");
+  };
 }
 
+const ALONE = {
+  "offsets.topic.replication.factor": 1,
+  "transaction.state.log.replication.factor": 1,
+  "transaction.state.log.min.isr": 1,
+  "transaction.state.log.num.partitions": 1,
+  "share.coordinator.state.topic.replication.factor": 1,
+  "share.coordinator.state.topic.min.isr": 1,
+  "broker.session.timeout.ms": 4000, // a killed broker is let in again after that
+  "broker.heartbeat.interval.ms": 500,
+};
+
 /** Kafka's ids are 16 bytes in base64url; one that starts with `-` would read as an option. */
-function clusterId(): string {
+export function randomId(): string {
   for (;;) {
     const id = randomBytes(16).toString("base64url");
     if (!id.startsWith("-")) return id;
   }
 }
 
-class EmbeddedKafka implements StartedServer {
-  readonly address: string;
-  #child: ChildProcess | undefined;
-  readonly #folder: string;
-  readonly #classPath: string;
-  readonly #port: number;
-  readonly #guard: { release(): Promise<void> };
-
-  constructor(folder: string, classPath: string, port: number) {
-    this.address = `127.0.0.1:${port}`;
-    this.#folder = folder;
-    this.#classPath = classPath;
-    this.#port = port;
-    this.#guard = guard(folder, "KILL");
-  }
-
-  async start(): Promise<void> {
-    if (this.#child && !hasEnded(this.#child)) return;
-    const log = await open(join(this.#folder, "log"), "a");
-    try {
-      this.#child = spawn(
-        "java",
-        // biome-ignore format: one option a line says less than the command line
-        ["-Xms256m", "-Xmx768m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-         "-cp", this.#classPath, "kafka.Kafka", join(this.#folder, "server.properties")],
-        { cwd: this.#folder, detached: true, stdio: ["ignore", log.fd, log.fd] },
-      );
-    } finally {
-      await log.close();
-    }
-    const child = this.#child;
-    child.unref();
-    await writeFile(join(this.#folder, "server.pid"), String(child.pid ?? ""));
-    const deadline = Date.now() + 60_000;
-    while (!(await listens(this.#port))) {
-      if (hasEnded(child) || Date.now() > deadline) {
-        const output = await readFile(join(this.#folder, "log"), "utf8");
-        throw new AfterimageError(
-          "KAFKA_NOT_STARTED",
-          `The embedded Kafka ${hasEnded(child) ? "ended" : "did not answer within 60 s"}: ${output.trim().slice(-1000)}`,
-          "Look at free memory, disk and ports, or name brokers in AFTERIMAGE_TEST_KAFKA_BROKERS.",
-        );
-      }
-      await sleep(50);
-    }
-  }
-
-  async stop(mode: StopMode = "fast"): Promise<void> {
-    if (this.#child) await end(this.#child, mode === "fast" ? "SIGTERM" : "SIGKILL", 30_000);
-  }
-
-  kill(): Promise<void> {
-    return this.stop("immediate");
-  }
-
-  async restart({ mode = "fast" }: { mode?: StopMode } = {}): Promise<void> {
-    await this.stop(mode);
-    await this.start();
-  }
-
-  async remove(): Promise<void> {
-    await this.kill();
-    await rm(join(this.#folder, "server.pid"), { force: true });
-    await this.#guard.release();
-  }
+/** Writes a node's `meta.properties` and first metadata; `quorum`: the option that says who the first controllers are. */
+export async function format(classPath: string, file: string, cluster: string, quorum: string[]): Promise<void> {
+  // biome-ignore format: one option a line says less than the command line
+  await run("java", ["-XX:TieredStopAtLevel=1", "-cp", classPath, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", file, ...quorum]);
 }
 
 /** Starts a new one-node cluster that creates no topics by itself. */
-export async function startEmbeddedKafka(log: (line: string) => void): Promise<StartedServer> {
-  await requireJava();
-  const classPath = await jars(log);
+export async function startEmbeddedKafka(log: (line: string) => void): Promise<FreezableServer> {
+  const classPath = await kafkaClassPath(log);
   const folder = await mkdtemp(join(tmpdir(), "afterimage-kafka-"));
   const [port, controllerPort] = [await freePort(), await freePort()];
-  const server = new EmbeddedKafka(folder, classPath, port);
+  const watch = guard(folder, "KILL");
+  const data = join(folder, "data");
+  const server = new KafkaNode({
+    folder,
+    data,
+    pidFile: join(folder, "server.pid"),
+    classPath,
+    port,
+    javaOptions: ["-Xms256m", "-Xmx768m", "-XX:+UseSerialGC"],
+    removed: () => watch.release(),
+  });
   try {
     const file = join(folder, "server.properties");
-    await writeFile(file, properties(port, controllerPort, folder));
-    await run("java", [
-      "-cp",
-      classPath,
-      "kafka.tools.StorageTool",
-      "format",
-      "-t",
-      clusterId(),
-      "-c",
-      file,
-      "--standalone",
-    ]);
+    await writeProperties(file, {
+      ...nodeProperties(1, port, controllerPort, data),
+      "controller.quorum.bootstrap.servers": `127.0.0.1:${controllerPort}`,
+      ...ALONE,
+    });
+    await format(classPath, file, randomId(), ["--standalone"]);
     await server.start();
     return server;
   } catch (error) {

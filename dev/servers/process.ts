@@ -1,5 +1,6 @@
 // Child processes of the embedded servers: free ports, output of short commands, and a guard that outlives a killed parent.
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
 import { createServer, Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -85,11 +86,41 @@ export async function end(child: ChildProcess, signal: NodeJS.Signals, patience:
   await impatience;
 }
 
+/** Processes whose parent is `pid`. */
+function childrenOf(pid: number): number[] {
+  let listed: string;
+  if (process.platform === "linux") {
+    const file = `/proc/${pid}/task/${pid}/children`;
+    listed = existsSync(`/proc/${pid}`) ? readFileSync(file, "utf8") : "";
+  } else {
+    const all = execFileSync("ps", ["-A", "-o", "pid=,ppid="], { encoding: "utf8" });
+    listed = [...all.matchAll(/^ *(\d+) +(\d+)$/gm)]
+      .flatMap(([, own, parent]) => (parent === `${pid}` ? [own] : []))
+      .join(" ");
+  }
+  return listed.split(/\s+/).filter(Boolean).map(Number);
+}
+
+function sendTo(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if (codeOf(error) !== "ESRCH") throw error; // it has ended by itself
+  }
+}
+
+/** Sends the signal to a process and its children; the parent first, so that it makes no more of them meanwhile. */
+export function signalTree(pid: number, signal: "SIGSTOP" | "SIGCONT"): void {
+  sendTo(pid, signal);
+  for (const child of childrenOf(pid)) sendTo(child, signal);
+}
+
 const GUARD = `
 read -r _
 for file in "$1"/*.pid; do
   pid=$(cat "$file" 2>/dev/null)
   [ -n "$pid" ] || continue
+  for one in $pid $(cat "/proc/$pid/task/$pid/children" 2>/dev/null); do kill -s CONT "$one" 2>/dev/null; done
   kill -s "$2" "$pid" 2>/dev/null
   n=0
   while kill -0 "$pid" 2>/dev/null && [ $n -lt 100 ]; do sleep 0.1; n=$((n+1)); done

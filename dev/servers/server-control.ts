@@ -22,3 +22,11 @@ export interface StartedServer extends ServerControl {
   /** Ends the server and removes its data. */
   remove(): Promise<void>;
 }
+
+/** A server whose processes can be stopped in the middle of whatever they do. */
+export interface FreezableServer extends StartedServer {
+  /** SIGSTOP to all its processes. */
+  freeze(): void;
+  /** SIGCONT. */
+  thaw(): void;
+}

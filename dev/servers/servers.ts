@@ -2,7 +2,7 @@
 import { messageOf } from "../../src/errors.ts";
 import { findDocker, startDockerKafka, startDockerPostgres } from "./docker.ts";
 import { startEmbeddedKafka } from "./embedded-kafka.ts";
-import { startEmbeddedPostgres } from "./embedded-postgres.ts";
+import { type PostgresOptions, type PostgresServer, startEmbeddedPostgres } from "./embedded-postgres.ts";
 import type { ServerControl, StartedServer } from "./server-control.ts";
 
 export interface StartOptions {
@@ -89,7 +89,13 @@ export async function startServers({ log = quiet, own = false }: StartOptions = 
               () => startDockerKafka(docker),
             ),
           ),
-        embedded: () => together(both(startEmbeddedPostgres, () => startEmbeddedKafka(log))),
+        embedded: () =>
+          together(
+            both(
+              () => startEmbeddedPostgres(),
+              () => startEmbeddedKafka(log),
+            ),
+          ),
       },
       log,
     );
@@ -112,10 +118,15 @@ export async function startServers({ log = quiet, own = false }: StartOptions = 
   };
 }
 
-/** A Postgres of one's own, whatever the environment names. */
-export async function startPostgres(options: { log?: (line: string) => void } = {}): Promise<OwnServer> {
-  return (await startBy({ docker: startDockerPostgres, embedded: startEmbeddedPostgres }, options.log ?? quiet))
-    .started;
+/** A Postgres of one's own, whatever the environment names; embedded when a version, settings or a folder are given. */
+export function startPostgres(options?: { log?: (line: string) => void }): Promise<OwnServer>;
+export function startPostgres(options: PostgresOptions): Promise<PostgresServer>;
+export async function startPostgres(
+  options: PostgresOptions & { log?: (line: string) => void } = {},
+): Promise<OwnServer> {
+  const { log = quiet, ...embedded } = options;
+  if (Object.keys(embedded).length > 0) return startEmbeddedPostgres(embedded);
+  return (await startBy({ docker: startDockerPostgres, embedded: () => startEmbeddedPostgres() }, log)).started;
 }
 
 /** A Kafka of one's own, whatever the environment names. */

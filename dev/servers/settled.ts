@@ -4,11 +4,14 @@ import { KafkaConnection } from "../../src/kafka/connection.ts";
 import type { KafkaRequest } from "../../src/kafka/protocol/request.ts";
 import { waitFor } from "./wait-for.ts";
 
+/** The coordinator is still reading its log, as after a start. */
+const COORDINATOR_LOAD_IN_PROGRESS = 14;
+
 /**
- * Ids of the transactions of one coordinator that are decided, but whose markers aren't all written.
- * https://kafka.apache.org/protocol.html#The_Messages_ListTransactions
+ * Ids of the transactions of one coordinator that are decided, but whose markers aren't all written; null while it
+ * can't tell. https://kafka.apache.org/protocol.html#The_Messages_ListTransactions
  */
-const decidedTransactions: KafkaRequest<string[]> = {
+const decidedTransactions: KafkaRequest<string[] | null> = {
   apiKey: 66,
   name: "ListTransactions",
   version: 0,
@@ -21,6 +24,7 @@ const decidedTransactions: KafkaRequest<string[]> = {
   read(reader) {
     reader.int32(); // throttle time
     const error = reader.int16();
+    if (error === COORDINATOR_LOAD_IN_PROGRESS) return null;
     if (error !== 0) throw new Error(`ListTransactions answered ${error}.`);
     reader.compactArray(() => reader.compactString());
     return reader.compactArray(() => {
@@ -40,14 +44,13 @@ export async function settledTransactions(brokers: string[], timeout: number): P
     const { brokers: nodes } = await connection.metadata([]);
     await Promise.all(
       nodes.map(async ({ nodeId }) => {
-        let waiting = await connection.send(nodeId, decidedTransactions);
+        let waiting: string[] | null = null;
         await waitFor(
           async () => {
-            if (waiting.length === 0) return true;
             const decided = await connection.send(nodeId, decidedTransactions);
             // A busy producer is seen deciding again and again: once seen without, its first one is through.
-            waiting = waiting.filter((id) => decided.includes(id));
-            return false;
+            waiting = decided && (waiting === null ? decided : waiting.filter((id) => decided.includes(id)));
+            return waiting?.length === 0;
           },
           { what: "the markers of ended transactions", timeout },
         );

@@ -2,6 +2,7 @@
 import { styleText } from "node:util";
 import { loadConfig } from "../config/config.ts";
 import { type Finding, runDoctor } from "../daemon/doctor.ts";
+import { printable } from "../errors.ts";
 import { type Flags, sourcesOf } from "./options.ts";
 import { EXIT } from "./render-error.ts";
 
@@ -17,7 +18,8 @@ export async function doctor(flags: Flags): Promise<void> {
 }
 
 export function formatFindings(findings: readonly Finding[], stream: NodeJS.WriteStream = process.stdout): string {
-  const lines = findings.map(({ code, severity, what, remedy }) => {
+  const lines = findings.map(({ code, severity, ...texts }) => {
+    const [what, remedy] = [printable(texts.what), printable(texts.remedy)];
     switch (severity) {
       case "ok":
         return `${styleText("green", "✓", { stream })} ${what}\n`;

@@ -3,7 +3,7 @@ import { createInterface } from "node:readline/promises";
 import { type Config, type ConfigSources, loadConfigPart } from "../config/config.ts";
 import { formatBytes } from "../config/units.ts";
 import { type Drop, type DropPlan, openDrop } from "../daemon/drop.ts";
-import { AfterimageError } from "../errors.ts";
+import { AfterimageError, printable } from "../errors.ts";
 import { type Flags, sourcesOf } from "./options.ts";
 
 export async function drop(stream: string, flags: Flags): Promise<void> {
@@ -38,7 +38,7 @@ async function confirmAndRun(stream: string, found: Drop, flags: Flags): Promise
   const { slot, publication, topics } = found.plan;
   const nothing = slot === null && publication === null && topics.length === 0;
   if (!nothing && flags.yes !== true) await confirm(stream);
-  await found.run((line) => process.stdout.write(`${line}\n`));
+  await found.run((line) => process.stdout.write(`${printable(line)}\n`));
   if (!nothing && flags.topics !== true) {
     process.stdout.write(
       `Its topics stay. While they do, the next start of ${stream} halts with SLOT_LOST; afterimage drop ${stream} --topics deletes them.\n`,
@@ -59,7 +59,7 @@ export function describePlan(stream: string, plan: DropPlan, withTopics: boolean
     ...(withTopics && plan.topics.length === 0 ? ["no topics (already gone)"] : []),
     ...plan.topics.map((topic) => `topic ${topic} with all its events`),
   ];
-  return `To remove of stream ${stream}:\n${lines.map((line) => `  ${line}\n`).join("")}`;
+  return `To remove of stream ${stream}:\n${lines.map((line) => `  ${printable(line)}\n`).join("")}`;
 }
 
 async function confirm(stream: string): Promise<void> {

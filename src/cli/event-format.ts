@@ -1,5 +1,6 @@
 // One event as one readable line, a dim line above each transaction.
 import { styleText } from "node:util";
+import { printable } from "../errors.ts";
 import type { ChangeEvent, WireRow, WireValue } from "../event/change-event.ts";
 
 const WIDEST_VALUE = 60;
@@ -56,7 +57,7 @@ export class EventFormatter {
 
   #join(colour: Parameters<typeof styleText>[0], operation: string, table: string, key: string, rest: string): string {
     const verb = this.#style(colour, operation.padEnd(8));
-    return [verb, this.#style("bold", clean(table)), this.#style("cyan", key), rest]
+    return [verb, this.#style("bold", printable(table)), this.#style("cyan", key), rest]
       .filter((part) => part !== "")
       .join(" ");
   }
@@ -78,24 +79,17 @@ function formatUpdate(before: WireRow | null, after: WireRow, key: WireRow | nul
   const changed = Object.entries(after).filter(([name, value]) => before[name] !== value);
   return changed.length === 0
     ? "(no value changed)"
-    : changed.map(([name, value]) => `${clean(name)}=${show(before[name] ?? null)}→${show(value)}`).join(" ");
+    : changed.map(([name, value]) => `${printable(name)}=${show(before[name] ?? null)}→${show(value)}`).join(" ");
 }
 
 const formatUnchanged = (names: readonly string[] | undefined): string =>
-  names === undefined ? "" : `(${names.map(clean).join(", ")} unchanged)`;
+  names === undefined ? "" : `(${names.map(printable).join(", ")} unchanged)`;
 
 const pairs = (entries: readonly [string, WireValue][]): string =>
-  entries.map(([name, value]) => `${clean(name)}=${show(value)}`).join(" ");
+  entries.map(([name, value]) => `${printable(name)}=${show(value)}`).join(" ");
 
 function show(value: WireValue): string {
   if (typeof value !== "string") return String(value);
-  const plain = /^[\w.:+-]+$/.test(value) ? value : clean(JSON.stringify(value));
+  const plain = /^[\w.:+-]+$/.test(value) ? value : printable(JSON.stringify(value));
   return plain.length > WIDEST_VALUE ? `${plain.slice(0, WIDEST_VALUE - 1)}…` : plain;
-}
-
-/** Rows are anybody's text: control characters must not reach the terminal. */
-function clean(text: string): string {
-  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, (character) => {
-    return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
-  });
 }

@@ -2,7 +2,7 @@
 import { styleText } from "node:util";
 import pino from "pino";
 import type { Config } from "../config/config.ts";
-import { AfterimageError, messageOf } from "../errors.ts";
+import { AfterimageError, messageOf, printable, printableMessage } from "../errors.ts";
 
 export type Logger = pino.Logger;
 
@@ -69,7 +69,7 @@ export function formatLine(line: string, stream: NodeJS.WriteStream = process.st
   const name = styleText(colour, String(level).padEnd(5), { stream });
   const details = Object.entries(rest).map(([key, value]) => {
     const text = typeof value === "string" ? value : JSON.stringify(value);
-    return styleText("gray", `${key}=${text}`, { stream });
+    return styleText("gray", `${key}=${printable(text)}`, { stream });
   });
-  return `${[clock, name, ...(msg === undefined ? [] : [String(msg)]), ...details].join(" ")}\n`;
+  return `${[clock, name, ...(msg === undefined ? [] : [printableMessage(String(msg))]), ...details].join(" ")}\n`;
 }

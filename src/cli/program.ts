@@ -15,8 +15,8 @@ Examples:
   $ afterimage tail --postgres postgres://postgres@localhost:5432/shop
 
 Settings come from a YAML file, then environment variables (AFTERIMAGE_POSTGRES_URL, …), then flags; flags win.
-Exit codes: 0 ok, 1 failure, 2 usage or configuration, 3 Postgres or Kafka unreachable, 4 something must be mended
-first (the daemon halted, doctor found errors), 5 no daemon runs.`;
+Exit codes: 0 ok, 1 failure (verify: not proven), 2 usage or configuration, 3 Postgres or Kafka unreachable, 4 something
+must be mended first (the daemon halted, doctor found errors), 5 no daemon runs.`;
 
 const START_NOTES = `
 As a file (--config shop.yaml):
@@ -58,6 +58,18 @@ export function buildProgram(): Command {
   withSettings(command(program, "doctor", "check Postgres, Kafka and tables, and name the remedy of what is wrong"))
     .option("--json", "for programs: the findings as JSON")
     .action(async (flags: Flags) => (await import("./doctor.ts")).doctor(flags));
+
+  withSettings(
+    command(program, "verify", "prove that the stream is whole, and with --against-database equal to the tables"),
+    ["stream", "postgres.url", "tables", "kafka.brokers"],
+  )
+    .option("--against-database", "compare what the topics come to with the tables, at one position")
+    .option("--ignore-unseen", "rows older than the stream are no failure")
+    .option("--allow-partial", "what could not be proved, since topics forget, is no failure")
+    .option("--show-keys", "name the keys of rows that differ; without it no value is shown")
+    .option("--wait <time>", "how long the daemon may take to reach the position (60s)")
+    .option("--json", "for programs: the report as JSON")
+    .action(async (flags: Flags) => (await import("./verify.ts")).verify(flags));
 
   withSettings(command(program, "drop", "remove a stream's slot and publication, and its topics if asked"), [
     "postgres.url",

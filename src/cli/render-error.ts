@@ -1,6 +1,6 @@
 // The one way in which the command line shows what went wrong, and the exit code that goes with it. Never a stack.
 import { styleText } from "node:util";
-import { AfterimageError } from "../errors.ts";
+import { AfterimageError, printable, printableMessage } from "../errors.ts";
 
 /** Documented in docs/cli.md. */
 export const EXIT = {
@@ -53,5 +53,5 @@ function kindOf(thrown: unknown): string {
 export function renderError(error: AfterimageError, stream: NodeJS.WriteStream = process.stderr): string {
   const code = styleText(["red", "bold"], `${error.code}:`, { stream });
   const arrow = styleText("cyan", "→", { stream });
-  return `${code} ${error.message}\n  ${arrow} ${error.advice}\n`;
+  return `${code} ${printableMessage(error.message)}\n  ${arrow} ${printable(error.advice)}\n`;
 }

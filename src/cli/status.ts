@@ -2,7 +2,7 @@
 import { styleText } from "node:util";
 import { formatBytes } from "../config/units.ts";
 import type { DaemonStatus } from "../daemon/status.ts";
-import { AfterimageError } from "../errors.ts";
+import { AfterimageError, printable, printableMessage } from "../errors.ts";
 import { findDaemon } from "./find-daemon.ts";
 import type { Flags } from "./options.ts";
 import { EXIT } from "./render-error.ts";
@@ -42,16 +42,16 @@ export function formatStatus(
     ["events", `${Math.round(found.eventsPerSecond)} a second, ${found.eventsPublished} since the start`],
     ...found.tables.map(({ table, topic }, index): [string, string] => [
       index === 0 ? "tables" : "",
-      `${table} → ${topic}`,
+      `${printable(table)} → ${topic}`,
     ]),
-    ...found.notes.map((note, index): [string, string] => [index === 0 ? "notes" : "", note]),
+    ...found.notes.map((note, index): [string, string] => [index === 0 ? "notes" : "", printable(note)]),
   ];
   if (lastError !== null) {
     lines.push([
       "last error",
-      `${lastError.code}: ${lastError.message} (${formatAge(now - Date.parse(lastError.at))} ago)`,
+      `${lastError.code}: ${printableMessage(lastError.message)} (${formatAge(now - Date.parse(lastError.at))} ago)`,
     ]);
-    lines.push(["", `→ ${lastError.advice}`]);
+    lines.push(["", `→ ${printable(lastError.advice)}`]);
   }
   return lines.map(([name, value]) => `${styleText("gray", name.padEnd(11), { stream })} ${value}\n`).join("");
 }

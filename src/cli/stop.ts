@@ -38,11 +38,11 @@ function signal(pid: number | null): void {
 }
 
 async function untilGone({ address, status, pidFile }: FoundDaemon, pid: number | null): Promise<void> {
-  const deadline = Date.now() + PATIENCE_MS;
+  const deadline = performance.now() + PATIENCE_MS;
   // In a container the daemon's pid is not one of ours: then only its address can tell.
   const local = pidFile !== null || (address !== null && isLocal(address) && pid !== null && isAlive(pid));
   let last: DaemonStatus | null = status;
-  while (Date.now() < deadline) {
+  while (performance.now() < deadline) {
     if (local && pid !== null && !isAlive(pid)) return;
     const now = address === null ? null : await askStatus(address).catch(() => null);
     if (!local && (now === null || now.pid !== status?.pid)) return;

@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { loadConfigPart } from "../config/config.ts";
 import { runTail } from "../daemon/tail.ts";
+import { printable } from "../errors.ts";
 import { parseEnvelope } from "../event/envelope.ts";
 import { EventFormatter } from "./event-format.ts";
 import { type Flags, sourcesOf } from "./options.ts";
@@ -15,7 +16,7 @@ export async function tail(flags: Flags): Promise<void> {
   process.on("SIGTERM", onSignal);
   // `| head` closes the pipe when it has enough.
   process.stdout.on("error", onSignal);
-  const note = (line: string) => void process.stderr.write(`${line}\n`);
+  const note = (line: string) => void process.stderr.write(`${printable(line)}\n`);
   const formatter = new EventFormatter(process.stdout);
   const show =
     flags.json === true ? (json: string) => `${json}\n` : (json: string) => formatter.format(parseEnvelope(json));

@@ -3,6 +3,8 @@ import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Client } from "pg";
 import type { Config } from "../config/config.ts";
+import type { AfterimageError } from "../errors.ts";
+import { failpoint } from "../failpoint.ts";
 import { withSql } from "../source/session.ts";
 import { waitUntilInactive } from "../source/slot.ts";
 import { type AdminServer, startAdminServer } from "./admin-server.ts";
@@ -104,6 +106,7 @@ class RunningDaemon implements Daemon {
     for (let failures = 0; !signal.aborted; failures++) {
       try {
         await this.#preflight();
+        failpoint("daemon.preflight-over");
         await this.#stream(() => {
           failures = 0;
         });
@@ -160,12 +163,14 @@ class RunningDaemon implements Daemon {
         }
         this.#hasRun = true;
         this.#lifecycle.transitionTo("standby");
+        failpoint("daemon.standby-entered");
         const { postgres, stream } = this.#config;
         const wait = (client: Client) => waitUntilInactive(client, postgres.slot, signal);
         await this.#untilStopped(withSql(postgres, `afterimage ${stream} standby`, wait, signal));
         if (signal.aborted) {
           return;
         }
+        failpoint("daemon.standby-over");
       }
     }
     const session = this.#session;
@@ -181,7 +186,7 @@ class RunningDaemon implements Daemon {
       onStreaming();
       this.#lifecycle.transitionTo("streaming");
     }
-    await this.#board.watch(session, running);
+    await this.#board.watch(session, running, (trouble) => this.#onLook(trouble));
   }
 
   /** The result, but a stop does not wait long for what is being opened: whatever it opens is closed again. */
@@ -201,6 +206,18 @@ class RunningDaemon implements Daemon {
     }
   }
 
+  /** A session that waits for Kafka in place lives on, but does not stream; nobody shall be told that it does. */
+  #onLook(trouble: AfterimageError | null): void {
+    const { state } = this.#lifecycle;
+    if (trouble !== null && state === "streaming") {
+      this.#board.failed(trouble);
+      this.#lifecycle.transitionTo("backing-off");
+      this.#logger.warn({ code: trouble.code, advice: trouble.advice }, trouble.message);
+    } else if (trouble === null && state === "backing-off") {
+      this.#lifecycle.transitionTo("streaming");
+    }
+  }
+
   #onFailure(error: unknown, patient: boolean): void {
     const failure = reported(error);
     this.#board.failed(failure);
@@ -209,6 +226,7 @@ class RunningDaemon implements Daemon {
     }
     this.#lifecycle.transitionTo("backing-off");
     this.#logger.warn({ code: failure.code, advice: failure.advice }, failure.message);
+    failpoint("daemon.backing-off");
   }
 
   async #pause(milliseconds: number): Promise<void> {

@@ -4,6 +4,7 @@ import type pg from "pg";
 import type { Config } from "../config/config.ts";
 import { AfterimageError } from "../errors.ts";
 import { parseTableName, progressTopic, schemasTopic, tableTopic } from "../event/identifier.ts";
+import { failpoint } from "../failpoint.ts";
 import type { KafkaConnection } from "../kafka/connection.ts";
 import { deleteTopics, describeTopics } from "../kafka/topics.ts";
 import { readSchemas } from "../sink/progress-log.ts";
@@ -117,10 +118,13 @@ async function remove(
   plan: DropPlan,
   done: (line: string) => void,
 ): Promise<void> {
+  failpoint("drop.begun");
   if (plan.slot !== null && (await dropSlot(client, plan.slot.name)))
     done(`Dropped replication slot ${plan.slot.name}.`);
+  failpoint("drop.slot-dropped");
   if (plan.publication !== null) {
     await dropPublication(client, plan.publication);
+    failpoint("drop.publication-dropped");
     done(`Dropped publication ${plan.publication}.`);
   }
   for (const orphan of await dropOrphans(client))
@@ -128,6 +132,7 @@ async function remove(
   if (kafka === null) return;
   for (const topic of plan.topics) {
     await deleteTopics(kafka, [topic]);
+    failpoint("drop.topic-deleted");
     done(`Deleted topic ${topic}.`);
   }
 }

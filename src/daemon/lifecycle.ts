@@ -7,7 +7,7 @@ const NEXT: Readonly<Record<State, readonly State[]>> = {
   standby: ["preflight", "streaming", "backing-off", "draining"],
   snapshotting: ["streaming", "backing-off", "draining"],
   streaming: ["snapshotting", "backing-off", "draining"],
-  "backing-off": ["preflight", "draining"],
+  "backing-off": ["preflight", "streaming", "draining"],
   draining: ["stopped"],
   stopped: [],
   halted: [],

@@ -7,6 +7,7 @@ import { AfterimageError } from "../errors.ts";
 import { formatTableName, parseTableName } from "../event/identifier.ts";
 import type { Progress } from "../event/progress.ts";
 import type { TableSchema } from "../event/schema.ts";
+import { failpoint } from "../failpoint.ts";
 import type { KafkaConnection } from "../kafka/connection.ts";
 import { listTopicNames } from "../kafka/topics.ts";
 import { TransactionalProducer } from "../kafka/transactional-producer.ts";
@@ -55,6 +56,7 @@ export async function openProgress(
   }
   const topics = new Topics(connection, { stream: config.stream, ...config.kafka, overrides: config.topics });
   await topics.ensureOwn();
+  failpoint("progress.topics-made");
   const producer = new TransactionalProducer(connection, {
     transactionalId: `afterimage.${config.stream}`,
     transactionTimeoutMs: TRANSACTION_TIMEOUT_MS,
@@ -63,6 +65,7 @@ export async function openProgress(
   await waitUntilNoOpenTransaction(connection, topics.progress, TRANSACTION_TIMEOUT_MS);
   const stored = await readProgress(connection, topics.progress);
   const schemas = await readSchemas(connection, topics.schemas);
+  failpoint("progress.read");
   if (stored === null) {
     await checkNothingPublished(connection, config.stream);
   }
@@ -82,6 +85,7 @@ export async function openProgress(
   if (stored !== null) {
     checkStart(stored, server);
   }
+  failpoint("progress.checked");
   const progress = { ...(stored ?? firstProgress(config.stream, server)), ...identityOf(server) };
   const publisher = new Publisher(connection, producer, progress, {
     progressTopic: topics.progress,
@@ -92,6 +96,7 @@ export async function openProgress(
   });
   if (stored === null) {
     await publisher.publish({ ...progress, events: [] });
+    failpoint("progress.first-stored");
   }
   const resolver = new TableResolver(client, publication.oid, config, topics, schemas);
   const { schemas: current, notes } = await checkTables(
@@ -106,6 +111,7 @@ export async function openProgress(
   const unwritten = current.filter(({ schema }) => !known.has(schema));
   if (unwritten.length > 0) {
     await publisher.publish({ ...publisher.progress, events: [] }, unwritten);
+    failpoint("progress.schemas-stored");
   }
   const { oid } = publication;
   const verifyTables = async (other: pg.Client) => {

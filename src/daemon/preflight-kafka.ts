@@ -31,16 +31,16 @@ export async function connectKafka(
   settings: KafkaSettings,
   patience: KafkaPatience,
 ): Promise<{ connection: KafkaConnection } | { finding: Finding }> {
-  const started = Date.now();
+  const started = performance.now();
   const deadline = started + patience.waitMs;
   for (let attempts = 0; ; attempts++) {
     try {
       return { connection: await KafkaConnection.connect({ ...settings, requestTimeoutMs: 10_000 }) };
     } catch (error) {
       if (!(error instanceof AfterimageError)) throw error;
-      const over = Date.now() >= deadline || patience.signal?.aborted === true;
+      const over = performance.now() >= deadline || patience.signal?.aborted === true;
       if (error.code !== "KAFKA_UNREACHABLE" || over) {
-        const waited = Math.round((Date.now() - started) / 1000);
+        const waited = Math.round((performance.now() - started) / 1000);
         const tried = error.code === "KAFKA_UNREACHABLE" && waited > 0 ? ` Tried for ${waited} s.` : "";
         return { finding: problem(error.code, `${error.message}${tried}`, error.advice) };
       }
@@ -50,7 +50,7 @@ export async function connectKafka(
         );
       }
     }
-    const pause = Math.min(RETRY_EVERY_MS, Math.max(1, deadline - Date.now()));
+    const pause = Math.min(RETRY_EVERY_MS, Math.max(1, deadline - performance.now()));
     await sleep(pause, undefined, {
       ref: true,
       ...(patience.signal === undefined ? {} : { signal: patience.signal }),

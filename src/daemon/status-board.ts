@@ -62,14 +62,22 @@ export class StatusBoard {
     this.#lastError = { code, message, advice, at: new Date().toISOString() };
   }
 
-  /** Looks at the server once a second until `running` ends, and ends with it. */
-  async watch(session: StreamSession, running: Promise<void>): Promise<void> {
+  /**
+   * Looks at the server once a second until `running` ends, and ends with it. `onLook` is told each time whether
+   * anything keeps the session from publishing.
+   */
+  async watch(
+    session: StreamSession,
+    running: Promise<void>,
+    onLook: (trouble: AfterimageError | null) => void,
+  ): Promise<void> {
     let ticks = 0;
     const lookAtServer = oneAtATime(() => this.#lookAtServer(session));
     const verify = oneAtATime(async () => void this.note(await session.verify()));
     const look = () => {
       this.#counts = [...this.#counts.slice(-RATE_TICKS), { at: performance.now(), events: this.#events() }];
       lookAtServer();
+      onLook(session.trouble);
       if (ticks++ % VERIFY_EVERY === VERIFY_EVERY - 1) {
         verify();
       }

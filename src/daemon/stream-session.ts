@@ -5,8 +5,10 @@ import type { Config } from "../config/config.ts";
 import { AfterimageError } from "../errors.ts";
 import type { Lsn } from "../event/lsn.ts";
 import type { Progress } from "../event/progress.ts";
+import { failpoint } from "../failpoint.ts";
 import { KafkaConnection } from "../kafka/connection.ts";
 import { Pipeline } from "../pipeline/pipeline.ts";
+import { Absence } from "../sink/absence.ts";
 import { encodeEvent } from "../sink/encode-event.ts";
 import { holdsProgress } from "../sink/progress-log.ts";
 import { Feedback } from "../source/feedback.ts";
@@ -22,6 +24,9 @@ const ADMIN_SHUTDOWN = "57P01";
 
 /** Postgres's fast shutdown waits for us; longer than this we do not make it wait. */
 const SHUTDOWN_DRAIN_MS = 5_000;
+
+/** A batch usually takes milliseconds; so long without an outcome, and the daemon no longer says that it streams. */
+const STALLED_MS = 3_000;
 
 export interface Lag {
   readonly insertLsn: Lsn;
@@ -44,10 +49,18 @@ export class StreamSession {
   readonly #feedback: Feedback;
   readonly #sensor: pg.Client;
   readonly #slot: string;
+  readonly #absence: Absence;
 
   private constructor(
     resources: AsyncDisposableStack,
-    parts: { pipeline: Pipeline; progress: OpenProgress; feedback: Feedback; sensor: pg.Client; slot: string },
+    parts: {
+      pipeline: Pipeline;
+      progress: OpenProgress;
+      feedback: Feedback;
+      sensor: pg.Client;
+      slot: string;
+      absence: Absence;
+    },
   ) {
     this.#resources = resources;
     this.#pipeline = parts.pipeline;
@@ -55,6 +68,7 @@ export class StreamSession {
     this.#feedback = parts.feedback;
     this.#sensor = parts.sensor;
     this.#slot = parts.slot;
+    this.#absence = parts.absence;
   }
 
   /** Throws with SQLSTATE 55006 when another daemon holds the slot; an abort of `signal` closes what is open. */
@@ -106,14 +120,17 @@ export class StreamSession {
     lost.catalog = catalog;
     const connection = await KafkaConnection.connect(kafkaSettings(config.kafka), signal);
     await keep(resources, () => connection.close());
+    failpoint("session.connected");
 
     const hasProgress = await holdsProgress(connection, config.stream);
+    failpoint("session.progress-looked-for");
     while (!(await ensureSlot(catalog, config, hasProgress))) {
       // Another daemon was making it: look again.
     }
     const { slot, publication } = config.postgres;
     const stream = await ReplicationStream.open(config.postgres, { slot, publication }, `${name} replication`, signal);
     await keep(resources, () => stream.close());
+    failpoint("session.slot-held");
     const feedback = new Feedback((update) => stream.sendStatusUpdate(update));
     await keep(resources, async () => feedback.stop());
     feedback.start();
@@ -122,12 +139,17 @@ export class StreamSession {
     watch.start(stream.silenceMs);
 
     const progress = await openProgress(config, catalog, connection);
+    const absence = new Absence();
     const pipeline = new Pipeline({
       source: stream,
       resume: { ...progress.publisher.progress, confirmedFlushLsn: progress.server.confirmedFlushLsn },
       resolve: (relation) => progress.resolver.resolve(relation),
       encode: encodeEvent,
-      publish: (batch) => progress.publisher.publish(batch),
+      publish: async (batch) => {
+        const stored = await progress.publisher.publish(batch);
+        absence.answered();
+        return stored;
+      },
       confirm: (endLsn) => feedback.confirm(endLsn),
       answer: () => feedback.send(),
       ...config.batch,
@@ -135,7 +157,7 @@ export class StreamSession {
     lost.onLost = (error) =>
       errorCode(error) === ADMIN_SHUTDOWN ? drainThenFail(pipeline, error) : pipeline.fail(error);
     stream.lost.catch((error) => pipeline.fail(error));
-    return new StreamSession(resources, { pipeline, progress, feedback, sensor, slot });
+    return new StreamSession(resources, { pipeline, progress, feedback, sensor, slot, absence });
   }
 
   /** The progress record stored last. */
@@ -164,16 +186,33 @@ export class StreamSession {
   /** Streams until `stop`, or rejects with the first failure. Closes everything. */
   async run(): Promise<void> {
     try {
+      failpoint("session.streaming");
       await this.#pipeline.run();
       this.#feedback.send();
     } finally {
+      failpoint("session.closing");
       await this.#resources.disposeAsync();
+      failpoint("session.closed");
     }
   }
 
   /** Ends at a batch boundary; `run` then resolves. */
   stop(): void {
     this.#pipeline.stop();
+  }
+
+  /** Why nothing gets through to Kafka though the session lives on; null while it does. */
+  get trouble(): AfterimageError | null {
+    if (this.#absence.reason !== null) {
+      return this.#absence.reason;
+    }
+    return this.#pipeline.waitingMs < STALLED_MS
+      ? null
+      : new AfterimageError(
+          "KAFKA_NOT_READY",
+          `Kafka has not taken a batch for ${Math.floor(this.#pipeline.waitingMs / 1000)} s.`,
+          "Look at the brokers: whether they run, have leaders and in-sync replicas for the stream's topics, and room on their disks. It goes on by itself.",
+        );
   }
 
   readLag(): Promise<Lag> {
@@ -187,10 +226,14 @@ export class StreamSession {
   async verify(): Promise<readonly string[]> {
     try {
       await this.#progress.topics.verifyUnchanged();
-      return await this.#progress.verifyTables(this.#sensor);
+      this.#absence.answered();
+      const notes = await this.#progress.verifyTables(this.#sensor);
+      failpoint("session.continuity-looked");
+      return notes;
     } catch (error) {
-      // A lost connection ends the session by itself, after what is to be done before.
-      if (!isConnectionLoss(errorCode(error) ?? "")) {
+      // A lost connection ends the session by itself, after what is to be done before; a Kafka that is away for a while
+      // is waited for.
+      if (!isConnectionLoss(errorCode(error) ?? "") && !this.#absence.bears(error)) {
         this.#pipeline.fail(error);
       }
       return [];

@@ -1,6 +1,7 @@
 // Appends records to partitions: finds their leaders, cuts requests, and settles each partition's answer.
 import { setTimeout as sleep } from "node:timers/promises";
 import { AfterimageError } from "../errors.ts";
+import { failpoint } from "../failpoint.ts";
 import type { KafkaConnection } from "./connection.ts";
 import { AmbiguousOutcome, NoReply, notReady, refused } from "./errors.ts";
 import { PartitionQueue } from "./partition-queue.ts";
@@ -86,7 +87,9 @@ export class PartitionAppender {
       let replies: ProduceReply[];
       try {
         const patience = Math.ceil(this.#connection.requestTimeoutMs * 0.75);
+        failpoint("appender.before-produce");
         replies = await this.#connection.send(leader, produce(this.#transactionalId, patience, batches));
+        failpoint("appender.produced");
       } catch (error) {
         if (error instanceof NoReply && !error.sent && sending.every(({ deadline }) => !deadline.passed)) {
           return;

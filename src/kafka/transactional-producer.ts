@@ -1,6 +1,7 @@
 // Publishes record batches in Kafka transactions (transaction version 1: AddPartitionsToTxn, Produce, EndTxn).
 // A reply with an error is knowledge and handled in place; no reply is AmbiguousOutcome, after which only
 // reinitialise() leads on. https://cwiki.apache.org/confluence/display/KAFKA/KIP-98
+import { failpoint } from "../failpoint.ts";
 import type { KafkaConnection } from "./connection.ts";
 import { AmbiguousOutcome } from "./errors.ts";
 import { PartitionAppender } from "./partition-appender.ts";
@@ -101,6 +102,7 @@ export class TransactionalProducer {
       this.#state = "unknown";
     }
     this.#identity = await this.#coordinator.initialise(identity);
+    failpoint("producer.initialised");
     this.#state = "ready";
     this.#begun.clear();
     this.#appender.restartSequences();
@@ -111,6 +113,7 @@ export class TransactionalProducer {
     if (this.#state === "ready") {
       return; // the coordinator knows of no transaction
     }
+    failpoint("producer.before-end");
     await this.#orUnknown(this.#coordinator.end(this.#identity, commit));
     this.#state = "ready";
     this.#begun.clear();

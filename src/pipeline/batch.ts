@@ -3,6 +3,7 @@
 import type { EnvelopeTransaction } from "../event/envelope.ts";
 import type { Lsn } from "../event/lsn.ts";
 import type { LastTransaction } from "../event/progress.ts";
+import { failpoint } from "../failpoint.ts";
 import type { EncodedEvent } from "../sink/encode-event.ts";
 import type { PublishableBatch } from "../sink/publisher.ts";
 
@@ -113,6 +114,7 @@ export class BatchAssembler {
       return null;
     }
     this.#base = { ...this.#base, endLsn: this.#idleLsn };
+    failpoint("batch.idle");
     return { ...this.#base, events: [], bytes: 0, since: null };
   }
 
@@ -130,6 +132,7 @@ export class BatchAssembler {
     this.#bytes -= bytes;
     this.#complete = null;
     this.#base = base;
+    failpoint("batch.sealed-whole");
   }
 
   #sealPiece(): void {
@@ -142,5 +145,6 @@ export class BatchAssembler {
     this.#bytes = 0;
     this.#since = null;
     this.#split = true;
+    failpoint("batch.sealed-piece");
   }
 }

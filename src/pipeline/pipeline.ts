@@ -4,6 +4,7 @@ import { RelationCache, type Resolution } from "../capture/relation-cache.ts";
 import { type CapturedEvent, type ResumePoint, Sequencer } from "../capture/sequencer.ts";
 import type { Lsn } from "../event/lsn.ts";
 import type { Progress } from "../event/progress.ts";
+import { failpoint } from "../failpoint.ts";
 import { decodeMessage } from "../pgoutput/decoder.ts";
 import type { PgoutputMessage, Relation } from "../pgoutput/messages.ts";
 import type { EncodedEvent } from "../sink/encode-event.ts";
@@ -81,8 +82,14 @@ export class Pipeline {
     });
     this.#budget = new ByteBudget(
       maxBytes * BATCHES_HELD,
-      () => source.pause(),
-      () => this.#resumeSource(),
+      () => {
+        failpoint("pipeline.budget-full");
+        source.pause();
+      },
+      () => {
+        failpoint("pipeline.budget-free");
+        this.#resumeSource();
+      },
     );
     this.#frames = new FrameQueue(
       (bytes) => this.#handle(bytes),
@@ -100,18 +107,28 @@ export class Pipeline {
     return this.#loop.oldestPending;
   }
 
+  /** For how long Kafka has had a batch without an outcome; 0 when it has none. */
+  get waitingMs(): number {
+    return this.#loop.waitingMs;
+  }
+
   /** Runs until `stop`, or rejects with the first failure. */
   run(): Promise<void> {
     this.#checkPosition();
     this.#parts.source.consume({
-      wal: (bytes) => this.#guard(() => this.#frames.wal(bytes)),
-      keepalive: (walEnd, replyRequested) =>
+      wal: (bytes) => {
+        failpoint("pipeline.frame-received");
+        this.#guard(() => this.#frames.wal(bytes));
+      },
+      keepalive: (walEnd, replyRequested) => {
+        failpoint("pipeline.keepalive-received");
         this.#guard(() => {
           if (replyRequested) {
             this.#parts.answer();
           }
           this.#frames.keepalive(walEnd);
-        }),
+        });
+      },
     });
     return this.#ended.promise;
   }
@@ -134,13 +151,14 @@ export class Pipeline {
     }
   }
 
-  /** As `stop`, then ends with that error. */
+  /** As `stop`, then ends with that error. Resolves once it has ended, be it with another one. */
   async drainThenFail(error: unknown): Promise<void> {
     if (!this.#over) {
       this.#over = true;
       this.#parts.source.pause();
-      await this.#loop.drain();
-      this.#ended.reject(error);
+      this.#loop.drain().then(() => this.#ended.reject(error));
+      // A batch that fails meanwhile ends the run without the drain ever being over; `run` tells with which error.
+      await this.#ended.promise.catch(() => undefined);
     }
   }
 
@@ -191,10 +209,12 @@ export class Pipeline {
   }
 
   #resolveThenApply(relation: Relation, message: PgoutputMessage): void {
+    failpoint("pipeline.relation-missing");
     this.#frames.hold();
     this.#parts.source.pause();
     const resolved = (resolution: Resolution) =>
       this.#guard(() => {
+        failpoint("pipeline.relation-resolved");
         this.#relations.resolve(relation.oid, resolution);
         const next = this.#unresolved(message);
         if (next !== null) {
@@ -211,21 +231,26 @@ export class Pipeline {
   #apply(message: PgoutputMessage): void {
     switch (message.kind) {
       case "begin":
+        failpoint("pipeline.begin");
         this.#sequencer.begin(message);
         this.#checkPosition();
         return;
       case "commit":
+        failpoint("pipeline.commit");
         this.#sequencer.commit(message);
         return;
       case "insert":
       case "update":
       case "delete":
+        failpoint("pipeline.row");
         this.#sequencer.row(message);
         return;
       case "truncate":
+        failpoint("pipeline.truncate");
         this.#sequencer.truncate(message);
         return;
       case "message":
+        failpoint("pipeline.message");
         this.#sequencer.message(message);
         return;
       case "relation":
@@ -243,6 +268,7 @@ export class Pipeline {
   #checkPosition(): void {
     if (!this.#positionFound && this.#sequencer.positionFound) {
       this.#positionFound = true;
+      failpoint("pipeline.position-found");
       this.#parts.confirm(this.#parts.resume.endLsn);
     }
   }

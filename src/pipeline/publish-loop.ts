@@ -3,6 +3,7 @@
 import type { EnvelopeTransaction } from "../event/envelope.ts";
 import type { Lsn } from "../event/lsn.ts";
 import type { LastTransaction, Progress } from "../event/progress.ts";
+import { failpoint } from "../failpoint.ts";
 import type { EncodedEvent } from "../sink/encode-event.ts";
 import type { PublishableBatch } from "../sink/publisher.ts";
 import type { BatchAssembler, SizedBatch } from "./batch.ts";
@@ -26,6 +27,7 @@ export class PublishLoop {
   readonly #batches: BatchAssembler;
   readonly #drained = Promise.withResolvers<void>();
   #inFlight: SizedBatch | null = null;
+  #inFlightSince = 0;
   #stopping = false;
   #halted = false;
   #lingerTimer: NodeJS.Timeout | null = null;
@@ -40,6 +42,11 @@ export class PublishLoop {
   /** Commit time of the oldest transaction that was received and is not published yet. */
   get oldestPending(): string | null {
     return this.#inFlight?.since ?? this.#batches.oldest;
+  }
+
+  /** For how long Kafka has had a batch without an outcome; 0 when it has none. */
+  get waitingMs(): number {
+    return this.#inFlight === null ? 0 : performance.now() - this.#inFlightSince;
   }
 
   add(event: EncodedEvent, transaction: EnvelopeTransaction, index: number, last: boolean): void {
@@ -69,6 +76,7 @@ export class PublishLoop {
   /** Publishes the whole transactions at hand and resolves. */
   drain(): Promise<void> {
     this.#stopping = true;
+    failpoint("publish-loop.drain-begun");
     this.#pump();
     return this.#drained.promise;
   }
@@ -98,6 +106,7 @@ export class PublishLoop {
       this.#publish(batch);
     } else if (this.#stopping) {
       this.#clearTimers();
+      failpoint("publish-loop.drain-over");
       this.#drained.resolve();
     } else {
       this.#scheduleIdle();
@@ -106,11 +115,13 @@ export class PublishLoop {
 
   #publish(batch: SizedBatch): void {
     this.#inFlight = batch;
+    this.#inFlightSince = performance.now();
     this.#clearTimers();
     this.#parts
       .publish(batch)
       .then((progress) => {
         this.#inFlight = null;
+        failpoint("publish-loop.published");
         this.#parts.published(progress, batch);
         this.#pump();
       })

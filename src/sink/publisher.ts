@@ -4,9 +4,11 @@ import { AfterimageError } from "../errors.ts";
 import type { Lsn } from "../event/lsn.ts";
 import { encodeProgress, type LastTransaction, type PartitionPosition, type Progress } from "../event/progress.ts";
 import { encodeSchema, type TableSchema } from "../event/schema.ts";
+import { failpoint } from "../failpoint.ts";
 import type { KafkaConnection } from "../kafka/connection.ts";
 import { AmbiguousOutcome } from "../kafka/errors.ts";
 import type { ProducerRecord, TransactionalProducer } from "../kafka/transactional-producer.ts";
+import { throughAbsence } from "./absence.ts";
 import type { EncodedEvent } from "./encode-event.ts";
 import { readProgress, waitUntilNoOpenTransaction } from "./progress-log.ts";
 
@@ -73,8 +75,11 @@ export class Publisher {
         if (!(error instanceof AmbiguousOutcome)) {
           throw error;
         }
-        await this.#producer.reinitialise();
-        stored = await this.#readBack();
+        failpoint("publisher.ambiguous");
+        await throughAbsence(() => this.#producer.reinitialise());
+        failpoint("publisher.reinitialised");
+        stored = await throughAbsence(() => this.#readBack());
+        failpoint("publisher.read-back");
       }
     }
     for (const { schema } of fresh) {
@@ -118,15 +123,23 @@ export class Publisher {
       [...byPartition.keys()].map((partition) => ({ topic, partition })),
     );
     try {
+      failpoint("publisher.before-begin");
       await this.#producer.begin([...partitions, { topic: progressTopic, partition: 0 }]);
+      failpoint("publisher.partitions-added");
       const offsets = records.size === 0 ? new Map() : await this.#producer.produce(records);
+      if (records.size > 0) {
+        failpoint("publisher.events-produced");
+      }
       const progress = this.#next(batch, vectorOf(events, offsets));
       const record = { key: progress.stream, value: encodeProgress(progress) };
       await this.#producer.produce(new Map([[progressTopic, new Map([[0, [record]]])]]));
+      failpoint("publisher.progress-produced");
       await this.#producer.commit();
+      failpoint("publisher.committed");
       return progress;
     } catch (error) {
       if (!(error instanceof AmbiguousOutcome)) {
+        failpoint("publisher.refused");
         // The next holder's InitProducerId would end it too; an abort frees readers at once.
         await this.#producer.abort().catch(() => undefined);
       }

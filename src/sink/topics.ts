@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { AfterimageError } from "../errors.ts";
 import { progressTopic, schemasTopic, tableTopic } from "../event/identifier.ts";
+import { failpoint } from "../failpoint.ts";
 import type { KafkaConnection } from "../kafka/connection.ts";
 import { createTopic, describeTopics, listTopicNames, type TopicDescription } from "../kafka/topics.ts";
 import { holdsCommittedRecord } from "./progress-log.ts";
@@ -122,6 +123,7 @@ export class Topics {
     if (found === null) {
       const { replicationFactor } = this.#settings;
       await createTopic(this.#connection, { name, partitions, replicationFactor, configs });
+      failpoint("topics.created");
       found = await this.findExisting(name);
     }
     if (found.partitions !== partitions) {

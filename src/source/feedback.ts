@@ -2,6 +2,7 @@
 // their own timer, also while the pipeline stands still; never may they name more than what is committed in Kafka.
 // https://www.postgresql.org/docs/current/protocol-replication.html (Standby status update)
 import { type Lsn, ZERO_LSN } from "../event/lsn.ts";
+import { failpoint } from "../failpoint.ts";
 
 /** Well below `wal_sender_timeout`, whose smallest sensible settings are a few seconds. */
 const INTERVAL_MS = 500;
@@ -38,12 +39,15 @@ export class Feedback {
   confirm(endLsn: Lsn): void {
     if (endLsn > this.#confirmed) {
       this.#confirmed = endLsn;
+      failpoint("feedback.confirmed");
       this.send();
     }
   }
 
   send(): void {
+    failpoint("feedback.before-send");
     this.#send(encodeStatusUpdate(this.#confirmed, Date.now()));
+    failpoint("feedback.sent");
   }
 
   /** As `send`; the server shall answer, so that a connection nobody answers on is noticed. */

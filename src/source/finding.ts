@@ -1,5 +1,5 @@
 // What a check found: a stable code, how bad it is, and the exact remedy. Rendering and halting are others' business.
-import { AfterimageError } from "../errors.ts";
+import { AfterimageError, printable } from "../errors.ts";
 
 export interface Finding {
   readonly code: string;
@@ -36,7 +36,9 @@ export function findingsError(findings: readonly Finding[]): AfterimageError | n
   const [first, ...others] = errors;
   if (first === undefined) return null;
   if (others.length === 0) return new AfterimageError(first.code, first.what, first.remedy);
-  const list = errors.map(({ code, what, remedy }) => `\n  - ${code}: ${what} ${remedy}`).join("");
+  const list = errors
+    .map(({ code, what, remedy }) => `\n  - ${code}: ${printable(what)} ${printable(remedy)}`)
+    .join("");
   return new AfterimageError(
     first.code,
     `${errors.length} things must be mended first:${list}`,

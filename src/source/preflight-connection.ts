@@ -32,11 +32,11 @@ export async function connectPatiently(
   settings: PostgresSettings,
   patience: Patience,
 ): Promise<{ client: pg.Client } | { finding: Finding }> {
-  const deadline = Date.now() + patience.waitMs;
+  const deadline = performance.now() + patience.waitMs;
   for (let attempts = 0; ; attempts++) {
     const result = await attempt(clientConfig(settings, "afterimage preflight"));
     if ("client" in result) return result;
-    if (!isWorthWaiting(result, settings) || Date.now() >= deadline) {
+    if (!isWorthWaiting(result, settings) || performance.now() >= deadline) {
       return { finding: connectionFinding(result, settings, patience.waitMs) };
     }
     if (attempts === 0) {
@@ -44,7 +44,7 @@ export async function connectPatiently(
         `Postgres at ${hostOf(settings.url)} does not answer yet (${reason(result.error)}); trying for ${Math.ceil(patience.waitMs / 1000)} s.`,
       );
     }
-    await sleep(Math.min(RETRY_EVERY_MS, Math.max(1, deadline - Date.now())), undefined, {
+    await sleep(Math.min(RETRY_EVERY_MS, Math.max(1, deadline - performance.now())), undefined, {
       ...(patience.signal === undefined ? {} : { signal: patience.signal }),
     });
   }

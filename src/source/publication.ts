@@ -2,6 +2,7 @@
 // changed. https://www.postgresql.org/docs/current/sql-createpublication.html
 import type pg from "pg";
 import { formatTableName, quoteIdentifier } from "../event/identifier.ts";
+import { failpoint } from "../failpoint.ts";
 import { errorCode, type LongQuery, queryFailed } from "./session.ts";
 
 /** Marks a publication as made by us. */
@@ -66,7 +67,9 @@ export async function createPublication(
     };
     await client.query(making);
     await client.query(`COMMENT ON PUBLICATION ${name} IS '${PUBLICATION_COMMENT}'`);
+    failpoint("publication.before-commit");
     await client.query("COMMIT");
+    failpoint("publication.made");
     return true;
   } catch (error) {
     // On a connection that was lost it fails too; the loss itself is the error that counts.
@@ -86,6 +89,7 @@ export async function addTables(client: pg.Client, publication: string, tables: 
       patienceMs: LOCK_PATIENCE_MS,
     };
     await client.query(adding);
+    failpoint("publication.tables-added");
   } catch (error) {
     throw queryFailed(
       `Adding ${tables.map(({ schema, table }) => formatTableName(schema, table)).join(", ")} to publication ${publication}`,

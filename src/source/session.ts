@@ -34,7 +34,11 @@ export async function connectSql(
   signal?.addEventListener("abort", giveUp);
   try {
     signal?.throwIfAborted();
-    await client.connect();
+    await client.connect().catch((error) => {
+      // A server that ends the connection before it is ready has no code in the driver. Whatever else comes without
+      // one, the preflight has names for.
+      throw asLost(error);
+    });
     await client.query(PIN_LATE);
     return client;
   } catch (error) {

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type pg from "pg";
 import { AfterimageError } from "../errors.ts";
 import { type Lsn, parseLsn } from "../event/lsn.ts";
+import { failpoint } from "../failpoint.ts";
 import { errorCode, type LongQuery, queryFailed } from "./session.ts";
 
 export interface SlotState {
@@ -74,6 +75,7 @@ export async function createSlot(client: pg.Client, slot: string, patienceMs: nu
       patienceMs: patienceMs + ANSWER_MS,
     };
     await client.query(making);
+    failpoint("slot.made");
     return true;
   } catch (error) {
     switch (errorCode(error)) {

@@ -1,4 +1,5 @@
 // Connections to a real Postgres: settings that nobody else decides, servers that fall silent, statements cut off.
+import { createServer } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createPublication } from "../../src/source/publication.ts";
 import { ReplicationStream } from "../../src/source/replication-stream.ts";
@@ -82,6 +83,15 @@ test("neither the database's owner nor the URL changes what is pinned, also for 
       await database.client.query(`ALTER DATABASE ${database.name} RESET ${setting}`);
     }
   }
+});
+
+test("a server that ends the connection before it is ready: a connection loss, by its code", async () => {
+  const server = createServer((socket) => socket.once("data", () => socket.end()));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as { port: number };
+  const opening = connectSql({ url: `postgres://me:word@127.0.0.1:${port}/db` }, "cut off");
+  await expect(opening).rejects.toMatchObject({ code: "ECONNRESET" });
+  await new Promise((resolve) => server.close(resolve));
 });
 
 describe("a server that falls silent", () => {

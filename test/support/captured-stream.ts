@@ -37,11 +37,23 @@ export class CapturedStream {
       brokers: inject("brokers"),
     },
   ): Promise<CapturedStream> {
-    const database = await createDatabase(servers.postgresUrl);
-    await database.client.query(setup);
-    const stream = new CapturedStream(database, servers.brokers, settings);
+    const stream = await CapturedStream.prepare(setup, settings, servers);
     await stream.start();
     return stream;
+  }
+
+  /** The same before its first start. */
+  static async prepare(
+    setup: string,
+    settings: Record<string, string> = {},
+    servers: { postgresUrl: string; brokers: string[] } = {
+      postgresUrl: inject("postgresUrl"),
+      brokers: inject("brokers"),
+    },
+  ): Promise<CapturedStream> {
+    const database = await createDatabase(servers.postgresUrl);
+    await database.client.query(setup);
+    return new CapturedStream(database, servers.brokers, settings);
   }
 
   get daemon(): SpawnedDaemon {
@@ -56,10 +68,10 @@ export class CapturedStream {
     return this.ask("start", settings);
   }
 
-  /** Any command of the command line with this stream's settings. */
-  ask(command: string, settings: Record<string, string> = {}): SpawnedDaemon {
+  /** Any command of the command line with this stream's settings; `args` follow it. */
+  ask(command: string, settings: Record<string, string> = {}, args: readonly string[] = []): SpawnedDaemon {
     const url = new URL(this.database.url);
-    return spawnCli([command], {
+    return spawnCli([command, ...args], {
       AFTERIMAGE_STREAM: this.stream,
       AFTERIMAGE_POSTGRES_URL: url.href,
       AFTERIMAGE_KAFKA_BROKERS: this.brokers.join(","),

@@ -28,8 +28,13 @@ export interface SpawnedDaemon {
 
 /** `node bin/afterimage.js ARGS` with the environment given over this process's own, without AFTERIMAGE_* of that. */
 export function spawnCli(args: string[], env: NodeJS.ProcessEnv = {}, cwd?: string): SpawnedDaemon {
+  return spawnNode(BIN, args, env, cwd);
+}
+
+/** As `spawnCli`, with a program of the tests in place of the command line. */
+export function spawnNode(script: string, args: string[], env: NodeJS.ProcessEnv = {}, cwd?: string): SpawnedDaemon {
   const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("AFTERIMAGE_")));
-  const child = spawn(process.execPath, [BIN, ...args], {
+  const child = spawn(process.execPath, [script, ...args], {
     env: { ...inherited, ...env },
     cwd,
     stdio: ["ignore", "pipe", "pipe"],

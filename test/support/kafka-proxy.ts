@@ -1,9 +1,21 @@
-// A real Kafka behind a TCP proxy that loses or holds the replies it is told to, so that a client meets the outcomes
-// nobody knows. Brokers name the proxies as their addresses.
-import { createServer, connect as dial, type Server, type Socket } from "node:net";
+// Real Kafka brokers behind TCP proxies that lose, hold and delay the requests and replies they are told to, so that a
+// client meets the outcomes nobody knows. Brokers name the proxies as their addresses.
+import { createServer, connect as dial, type Server } from "node:net";
+import { frames, hostAndPort, rename, replace } from "./kafka-frames.ts";
+import { KafkaLink } from "./kafka-link.ts";
+import { type Conditions, fairWeather } from "./lane.ts";
 import { kafkaClient } from "./topics.ts";
 
-export const API = { produce: 0, metadata: 3, findCoordinator: 10, initProducerId: 22, addPartitions: 24, endTxn: 26 };
+export const API = {
+  produce: 0,
+  fetch: 1,
+  listOffsets: 2,
+  metadata: 3,
+  findCoordinator: 10,
+  initProducerId: 22,
+  addPartitions: 24,
+  endTxn: 26,
+};
 
 type Fault = "lose" | "hold";
 
@@ -11,18 +23,26 @@ interface Strike {
   readonly apiKey: number;
   readonly moment: "request" | "reply";
   readonly act: () => void;
+  readonly cut: boolean;
   /** How many frames of that kind are still let through. */
   left: number;
 }
 
 export class KafkaProxy {
   readonly #faults = new Map<number, Fault[]>();
-  readonly #sockets = new Set<Socket>();
+  readonly #links = new Set<KafkaLink>();
   readonly #servers: Server[] = [];
+  /** By broker, in the order of `addresses`. */
+  readonly #conditions: Conditions[] = [];
   readonly #errors = new Map<number, { error: number; times: number }>();
+  /** API keys of requests that shall be held. */
+  readonly #toHold: number[] = [];
+  /** Of the brokers, to the proxies' own. */
+  readonly #ports = new Map<string, number>();
   #refusing = false;
   #frozen = false;
   #strike: Strike | null = null;
+  #transactionTimeout: number | null = null;
   #hidden: { readonly name: string; readonly alias: string } | null = null;
   #isHiding = false;
   /** Metadata requests that asked for the hidden topic. */
@@ -31,20 +51,12 @@ export class KafkaProxy {
   readonly requests: number[] = [];
   addresses: string[] = [];
 
-  static async start(): Promise<KafkaProxy> {
+  /** `brokers`: `host:port` of each, running or not; those of the run's own cluster by default. */
+  static async start(brokers?: readonly string[]): Promise<KafkaProxy> {
     const proxy = new KafkaProxy();
-    const admin = kafkaClient().admin();
-    await admin.connect();
-    const { brokers } = await admin.describeCluster();
-    await admin.disconnect();
-    const ports = new Map<string, number>();
-    for (const { host, port } of brokers) {
-      const server = createServer((client) => proxy.#serve(client, host, port, ports));
-      proxy.#servers.push(server);
-      await new Promise<void>((resolve) => server.listen(0, host, resolve));
-      const own = (server.address() as { port: number }).port;
-      ports.set(hostAndPort(host, port).toString("hex"), own);
-      proxy.addresses.push(`${host}:${own}`);
+    for (const broker of brokers ?? (await ownBrokers())) {
+      const [host = "", port] = broker.split(":");
+      await proxy.#listen(host, Number(port));
     }
     return proxy;
   }
@@ -60,11 +72,35 @@ export class KafkaProxy {
   }
 
   /**
-   * At the n-th request of this kind, before the broker gets it, or at its reply, before the client gets that: acts, and
-   * lets nothing of that connection through any more.
+   * The next request of this kind, and what follows it on its connection, does not reach the broker before
+   * `releaseHeld`, whether or not the client still waits for it then.
    */
-  strikeAt(apiKey: number, nth: number, moment: Strike["moment"], act: () => void): void {
-    this.#strike = { apiKey, moment, act, left: nth - 1 };
+  holdRequest(apiKey: number): void {
+    this.#toHold.push(apiKey);
+  }
+
+  /** Requests that are held. */
+  get held(): number {
+    return [...this.#links].reduce((sum, link) => sum + link.held, 0);
+  }
+
+  /** Lets the brokers have what `holdRequest` held; resolves, when they have answered all of it, with how much that was. */
+  async releaseHeld(): Promise<number> {
+    const counts = await Promise.all([...this.#links].map((link) => link.release()));
+    return counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  /**
+   * At the n-th request of this kind, before the broker gets it, or at its reply, before the client gets that: acts, and
+   * lets nothing of that connection through any more, unless `cut` is false.
+   */
+  strikeAt(apiKey: number, nth: number, moment: Strike["moment"], act: () => void, { cut = true } = {}): void {
+    this.#strike = { apiKey, moment, act, cut, left: nth - 1 };
+  }
+
+  /** Producers that initialise themselves from now on get this transaction timeout in place of their own. */
+  limitTransactions(milliseconds: number): void {
+    this.#transactionTimeout = milliseconds;
   }
 
   /** Until `show`, brokers are asked for a topic that they don't know in place of this one, as if they lagged behind. */
@@ -82,7 +118,7 @@ export class KafkaProxy {
     this.#errors.set(apiKey, { error, times });
   }
 
-  /** Until `accept`, nothing gets through, in either direction; connections stay open, and new ones are accepted. */
+  /** Until `accept`, all that is sent, in either direction, vanishes; connections stay open, and new ones are accepted. */
   freeze(): void {
     this.#frozen = true;
   }
@@ -90,12 +126,53 @@ export class KafkaProxy {
   /** Ends all connections and, until `accept`, every new one at once. */
   refuse(): void {
     this.#refusing = true;
-    for (const socket of this.#sockets) socket.destroy();
+    for (const link of this.#links) link.destroy();
   }
 
   accept(): void {
     this.#frozen = false;
     this.#refusing = false;
+  }
+
+  /** Until `resume`, nothing moves; then it arrives, as after packets that were lost for a while. `node`: from 0. */
+  stall(node?: number): void {
+    this.#change({ stalled: true }, node);
+  }
+
+  resume(): void {
+    this.#change({ stalled: false });
+  }
+
+  /** Every frame arrives that much later, of one broker or all; 0 ends it. */
+  delay(ms: number, node?: number): void {
+    this.#change({ delayMs: ms }, node);
+  }
+
+  /** Of each connection and direction; Infinity ends it. */
+  throttle(bytesPerSecond: number, node?: number): void {
+    this.#change({ bytesPerSecond }, node);
+  }
+
+  /** Resets every open connection at both ends. */
+  cut(): void {
+    for (const link of this.#links) link.reset();
+  }
+
+  /** Closes every open connection towards the client; what the client still sends reaches the broker. */
+  halfClose(): void {
+    for (const link of this.#links) link.down.end();
+  }
+
+  /** Ends everything that was planned or goes on, and lets go of what is held. */
+  async heal(): Promise<void> {
+    this.#faults.clear();
+    this.#errors.clear();
+    this.#toHold.length = 0;
+    this.#strike = null;
+    this.show();
+    this.accept();
+    this.#change(fairWeather());
+    await this.releaseHeld();
   }
 
   async close(): Promise<void> {
@@ -107,6 +184,16 @@ export class KafkaProxy {
     this.#faults.set(apiKey, [...(this.#faults.get(apiKey) ?? []), fault]);
   }
 
+  #change(conditions: Partial<Conditions>, node?: number): void {
+    for (const own of node === undefined ? this.#conditions : [this.#conditions[node]!]) {
+      Object.assign(own, conditions);
+    }
+    for (const { up, down } of this.#links) {
+      up.move();
+      down.move();
+    }
+  }
+
   #strikes(apiKey: number, moment: Strike["moment"]): boolean {
     const strike = this.#strike;
     if (strike === null || strike.apiKey !== apiKey || strike.moment !== moment || strike.left-- > 0) {
@@ -114,109 +201,94 @@ export class KafkaProxy {
     }
     this.#strike = null;
     strike.act();
-    return true;
+    return strike.cut;
   }
 
-  #serve(client: Socket, host: string, port: number, ports: ReadonlyMap<string, number>): void {
-    if (this.#refusing) {
-      client.destroy();
+  async #listen(host: string, port: number): Promise<void> {
+    const conditions = fairWeather();
+    this.#conditions.push(conditions);
+    const server = createServer({ allowHalfOpen: true }, (client) => {
+      if (this.#refusing) {
+        client.destroy();
+        return;
+      }
+      const link = new KafkaLink(client, dial({ port, host, allowHalfOpen: true }), conditions);
+      this.#links.add(link);
+      link.onGone = () => this.#links.delete(link);
+      client.on(
+        "data",
+        frames((frame) => this.#request(link, frame)),
+      );
+      link.broker.on(
+        "data",
+        frames((frame) => this.#reply(link, frame)),
+      );
+    });
+    this.#servers.push(server);
+    await new Promise<void>((resolve) => server.listen(0, host, resolve));
+    const own = (server.address() as { port: number }).port;
+    this.#ports.set(hostAndPort(host, port).toString("hex"), own);
+    this.addresses.push(`${host}:${own}`);
+  }
+
+  #request(link: KafkaLink, frame: Buffer): void {
+    const apiKey = frame.readInt16BE(4);
+    link.asked.set(frame.readInt32BE(8), apiKey);
+    this.requests.push(apiKey);
+    if (this.#frozen) {
       return;
     }
-    const broker = dial(port, host);
-    const asked = new Map<number, number>();
-    const end = () => {
-      client.destroy();
-      broker.destroy();
-    };
-    for (const socket of [client, broker]) {
-      this.#sockets.add(socket);
-      socket.on("error", end);
-      socket.on("close", () => {
-        this.#sockets.delete(socket);
-        end();
-      });
+    if (this.#isHiding && apiKey === API.metadata && replace(frame, this.#hidden!.name, this.#hidden!.alias)) {
+      this.denied++;
     }
-    let holding = false;
-    client.on(
-      "data",
-      frames((frame) => {
-        const apiKey = frame.readInt16BE(4);
-        asked.set(frame.readInt32BE(8), apiKey);
-        this.requests.push(apiKey);
-        if (this.#frozen) {
-          return;
-        }
-        if (this.#isHiding && apiKey === API.metadata && replace(frame, this.#hidden!.name, this.#hidden!.alias)) {
-          this.denied++;
-        }
-        if (this.#strikes(apiKey, "request")) {
-          end();
-        } else {
-          broker.write(frame);
-        }
-      }),
-    );
-    broker.on(
-      "data",
-      frames((frame) => {
-        const apiKey = asked.get(frame.readInt32BE(4)) ?? -1;
-        const planned = this.#errors.get(apiKey);
-        if (planned !== undefined && planned.times-- > 0) {
-          frame.writeInt16BE(planned.error, 13);
-        }
-        if (this.#frozen) {
-          return;
-        }
-        if (this.#hidden !== null && apiKey === API.metadata) {
-          replace(frame, this.#hidden.alias, this.#hidden.name);
-        }
-        const fault = this.#strikes(apiKey, "reply") ? "lose" : this.#faults.get(apiKey)?.shift();
-        if (fault === "lose") {
-          end();
-        }
-        holding ||= fault === "hold";
-        if (fault === undefined && !holding) {
-          client.write(apiKey === API.metadata || apiKey === API.findCoordinator ? rename(frame, ports) : frame);
-        }
-      }),
-    );
+    if (apiKey === API.initProducerId && this.#transactionTimeout !== null) {
+      frame.writeInt32BE(this.#transactionTimeout, frame.length - 15); // before id, epoch and tags
+    }
+    if (this.#strikes(apiKey, "request")) {
+      link.destroy();
+      return;
+    }
+    const planned = this.#toHold.indexOf(apiKey);
+    if (planned >= 0) {
+      this.#toHold.splice(planned, 1);
+      link.hold();
+    }
+    link.request(frame);
+  }
+
+  #reply(link: KafkaLink, frame: Buffer): void {
+    const correlationId = frame.readInt32BE(4);
+    const apiKey = link.asked.get(correlationId) ?? -1;
+    link.asked.delete(correlationId);
+    const planned = this.#errors.get(apiKey);
+    if (planned !== undefined && planned.times-- > 0) {
+      frame.writeInt16BE(planned.error, 13);
+    }
+    if (this.#frozen) {
+      return;
+    }
+    if (this.#hidden !== null && apiKey === API.metadata) {
+      replace(frame, this.#hidden.alias, this.#hidden.name);
+    }
+    const fault = this.#strikes(apiKey, "reply") ? "lose" : this.#faults.get(apiKey)?.shift();
+    if (fault === "lose") {
+      link.destroy();
+      return;
+    }
+    link.silent ||= fault === "hold";
+    if (!link.silent) {
+      link.down.send(apiKey === API.metadata || apiKey === API.findCoordinator ? rename(frame, this.#ports) : frame);
+    }
+    link.answered(correlationId);
   }
 }
 
-function hostAndPort(host: string, port: number): Buffer {
-  const bytes = Buffer.alloc(host.length + 4);
-  bytes.write(host, 0, "latin1");
-  bytes.writeInt32BE(port, host.length);
-  return bytes;
-}
-
-function rename(frame: Buffer, ports: ReadonlyMap<string, number>): Buffer {
-  for (const [real, own] of ports) {
-    const pattern = Buffer.from(real, "hex");
-    for (let at = frame.indexOf(pattern); at >= 0; at = frame.indexOf(pattern, at + 1)) {
-      frame.writeInt32BE(own, at + pattern.length - 4);
-    }
+async function ownBrokers(): Promise<string[]> {
+  const admin = kafkaClient().admin();
+  await admin.connect();
+  try {
+    return (await admin.describeCluster()).brokers.map(({ host, port }) => `${host}:${port}`);
+  } finally {
+    await admin.disconnect();
   }
-  return frame;
-}
-
-/** In place, so both must be of one length. True when it was there. */
-function replace(frame: Buffer, text: string, by: string): boolean {
-  const at = frame.indexOf(text, 0, "latin1");
-  if (at >= 0) {
-    frame.write(by, at, "latin1");
-  }
-  return at >= 0;
-}
-
-function frames(each: (frame: Buffer) => void): (chunk: Buffer) => void {
-  let rest = Buffer.alloc(0);
-  return (chunk) => {
-    rest = Buffer.concat([rest, chunk]);
-    while (rest.length >= 4 && rest.length >= 4 + rest.readInt32BE(0)) {
-      const end = 4 + rest.readInt32BE(0);
-      each(Buffer.from(rest.subarray(0, end)));
-      rest = rest.subarray(end);
-    }
-  };
 }

@@ -1,6 +1,7 @@
 // Applies queued events to the store: as many as a slice of time allows, in one transaction with their checkpoints.
 import { AfterimageError } from "../../errors.ts";
 import type { ChangeEvent, RowEvent, WireRow } from "../../event/change-event.ts";
+import { failpoint } from "../../failpoint.ts";
 import type { Advance, StoreSession } from "../store/store.ts";
 import { dispatch, type Registration } from "./handlers.ts";
 import { type JointStep, nextJointStep } from "./joint-step.ts";
@@ -91,7 +92,8 @@ export class Applier<Tx> {
   /** Applies what the partition can do alone; false when time ran out or the consumer stops. */
   async #drain(registration: Registration<Tx>, queue: PartitionQueue, deadline: number): Promise<boolean> {
     let count = 0;
-    for (let head = queue.head(); head !== null && !needsOthers(head.event); head = queue.head()) {
+    let head = queue.head();
+    for (; head !== null && !needsOthers(head.event); head = queue.head()) {
       // A look at the clock costs as much as a tenth of an event.
       if (this.#signal.aborted || ((count++ & 15) === 15 && performance.now() > deadline)) {
         return false;
@@ -100,7 +102,11 @@ export class Applier<Tx> {
       if (pending !== undefined) {
         await pending;
       }
+      failpoint("applier.handled");
       queue.advance();
+    }
+    if (head !== null) {
+      failpoint("applier.partition-held");
     }
     return true;
   }
@@ -109,6 +115,7 @@ export class Applier<Tx> {
     switch (step.kind) {
       case "barrier":
         await this.#call(registration, step.event, null);
+        failpoint("applier.joint-step-handled");
         for (const queue of step.queues) {
           queue.advance();
         }
@@ -121,6 +128,7 @@ export class Applier<Tx> {
         for (const event of order) {
           await this.#call(registration, event, event === into ? out.key : null);
         }
+        failpoint("applier.joint-step-handled");
         from.advance();
         to.head();
         to.advance();
@@ -133,6 +141,7 @@ export class Applier<Tx> {
 
   /** A promise only when the handler gave one: most don't, and awaiting each event would cost more than it does. */
   #call(registration: Registration<Tx>, event: ChangeEvent, movedFrom: WireRow | null): Promise<void> | undefined {
+    failpoint("applier.before-handler");
     try {
       this.#session.attribute(isRowEvent(event) ? event : null, movedFrom);
       const returned = dispatch(registration, event, this.#session.tx);

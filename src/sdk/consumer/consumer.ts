@@ -1,6 +1,7 @@
 // createConsumer: what a user of the SDK holds. Keeps a view equal to the stream, exactly once per event.
 import { AfterimageError } from "../../errors.ts";
 import { parseTableName, tableTopic } from "../../event/identifier.ts";
+import { failpoint } from "../../failpoint.ts";
 import type { KafkaSettings } from "../../kafka/connection.ts";
 import type { Store } from "../store/store.ts";
 import { checkRegistration, type Registration } from "./handlers.ts";
@@ -104,6 +105,7 @@ class StreamConsumer<Tx> implements Consumer<Tx> {
 
   async stop(): Promise<void> {
     this.#stopping.abort();
+    failpoint("consumer.stopping");
     if (this.#ownStep.isInside) {
       return;
     }
@@ -126,6 +128,7 @@ class StreamConsumer<Tx> implements Consumer<Tx> {
         await session.close();
       }
       this.#ended = "stopped";
+      failpoint("consumer.stopped");
     } catch (cause) {
       this.#ended = "failed";
       throw cause;

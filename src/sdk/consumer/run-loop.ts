@@ -1,6 +1,7 @@
 // The consumer's one loop: fetch from every partition, make sure the topics are still the same, apply, fetch on.
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { AfterimageError } from "../../errors.ts";
+import { failpoint } from "../../failpoint.ts";
 import type { StoreSession } from "../store/store.ts";
 import { Applier } from "./applier.ts";
 import type { FetchedPartition, LogReader } from "./log-reader.ts";
@@ -50,6 +51,7 @@ export class RunLoop<Tx> {
     while (!signal.aborted) {
       const fetched = await fetching;
       const hasRecords = fetched.some(({ records }) => records.length > 0);
+      failpoint("consumer.fetched");
       // Records count only when their topic is seen to be the same after they were fetched.
       if (hasRecords || performance.now() - this.#lookedAt >= LOOK_EVERY_MS || watch.waitingFor.length > 0) {
         await this.#look();

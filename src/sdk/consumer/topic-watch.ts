@@ -1,5 +1,6 @@
 // Adopts the topics of registered tables when they appear, and stops the consumer when one is no longer what it was.
 import { AfterimageError } from "../../errors.ts";
+import { failpoint } from "../../failpoint.ts";
 import type { StoreSession } from "../store/store.ts";
 import type { TableQueues } from "./applier.ts";
 import { Doubt } from "./doubt.ts";
@@ -84,6 +85,7 @@ export class TopicWatch<Tx> {
     { id, partitions }: TopicDescription,
   ): Promise<void> {
     const checkpoints = await this.#session.claim(topic, id, partitions);
+    failpoint("consumer.positions-read");
     if (checkpoints.some((checkpoint) => checkpoint.topicId !== id)) {
       throw madeAgain(topic);
     }

@@ -1,6 +1,7 @@
 // The checkpoints of a SQLite view, in a table beside its rows.
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { AfterimageError } from "../../errors.ts";
+import { failpoint } from "../../failpoint.ts";
 import type { Advance, Checkpoint } from "./store.ts";
 
 export const CHECKPOINT_TABLE = `
@@ -37,8 +38,10 @@ export class SqliteCheckpoints {
     this.#database.exec("BEGIN IMMEDIATE");
     try {
       const checkpoints = this.#raiseTokens(topic);
+      failpoint("store.tokens-raised");
       if (checkpoints.length === 0) {
         this.#create(topic, topicId, partitions);
+        failpoint("store.checkpoints-made");
       }
       this.#database.exec("COMMIT");
       return checkpoints.length === 0 ? this.claim(topic, topicId, partitions) : checkpoints;

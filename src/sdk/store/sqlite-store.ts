@@ -4,6 +4,7 @@ import { existsSync, realpathSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { AfterimageError, messageOf } from "../../errors.ts";
+import { failpoint } from "../../failpoint.ts";
 import { type FileLock, lockFile } from "./file-lock.ts";
 import { CHECKPOINT_TABLE, SqliteCheckpoints } from "./sqlite-checkpoints.ts";
 import { storeStep } from "./sqlite-errors.ts";
@@ -82,10 +83,13 @@ class SqliteSession implements StoreSession<SqliteTransaction> {
 
   commit(advances: readonly Advance[]): void {
     storeStep(this.#file, "write", () => {
+      failpoint("store.before-checkpoints");
       for (const advance of advances) {
         this.#checkpoints.advance(advance);
       }
+      failpoint("store.checkpoints-written");
       this.#database.exec("COMMIT");
+      failpoint("store.committed");
     });
   }
 
@@ -135,6 +139,7 @@ function prepareFile(database: DatabaseSync, file: string, setup: string): void 
         { cause },
       );
     }
+    failpoint("store.setup-made");
     database.exec("COMMIT");
     return;
   }

@@ -67,7 +67,7 @@ describe("everything else halts: going on would lose or double", () => {
     ...["KEY_CHANGED", "KEY_DEFERRABLE", "KEY_NOT_SENT", "TABLE_DROPPED", "TABLE_RENAMED", "TEXT_UNDECODABLE"],
     ...["PGOUTPUT_MALFORMED", "RECORD_TOO_LARGE", "TOPIC_RECREATED", "TOPIC_REPARTITIONED", "TOPIC_MISSING"],
     ...["TOPIC_FOREIGN", "TOPIC_COLLISION", "PROGRESS_FOREIGN", "PROGRESS_MISSING", "PROGRESS_HELD"],
-    ...["PROGRESS_VERSION_UNKNOWN", "NOBODY_KNOWS_THIS", "XX000", "42501", "3D000", "57P04"],
+    ...["PROGRESS_VERSION_UNKNOWN", "NOBODY_KNOWS_THIS", "XX000", "42501", "3D000", "57P04", "58P01"],
   ])("%s", (code) => {
     expect(decide(coded(code), true)).toBe("halt");
   });
@@ -98,6 +98,7 @@ describe("what an operator meets", () => {
 
   test.each([
     ["an SQLSTATE", coded("42501"), "POSTGRES_FAILED"],
+    ["WAL that is gone", coded("58P01"), "SLOT_LOST"],
     ["a broken connection", coded("ECONNRESET"), "POSTGRES_UNREACHABLE"],
     ["a broken pipe, whose code is as long as an SQLSTATE", coded("EPIPE"), "POSTGRES_UNREACHABLE"],
     ["a bug", new TypeError("x"), "INTERNAL"],

@@ -24,7 +24,7 @@ const ALLOWED: Readonly<Record<State, readonly State[]>> = {
   standby: ["preflight", "streaming", "backing-off", "draining", "halted"],
   snapshotting: ["streaming", "backing-off", "draining", "halted"],
   streaming: ["snapshotting", "backing-off", "draining", "halted"],
-  "backing-off": ["preflight", "draining", "halted"],
+  "backing-off": ["preflight", "streaming", "draining", "halted"],
   draining: ["stopped", "halted"],
   stopped: ["halted"],
   halted: [],

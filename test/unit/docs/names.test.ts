@@ -46,6 +46,7 @@ test("environment variables that are named exist", () => {
   const known = new Set([
     ...SETTINGS.map(({ path }) => environmentName(path)),
     "AFTERIMAGE_CONFIG",
+    "AFTERIMAGE_FAILPOINT",
     "AFTERIMAGE_TEST_POSTGRES_URL",
     "AFTERIMAGE_TEST_KAFKA_BROKERS",
   ]);

@@ -265,6 +265,23 @@ describe("the end", () => {
     expect(fixture.confirmed).toEqual([100n, 120n]);
   });
 
+  test("drainThenFail is over too when the batch on its way fails: the run ends with that error", async () => {
+    const fixture = new Fixture();
+    fixture.begin(110).relation().insert(1);
+    await pass(0);
+    fixture.commit();
+    let over = false;
+    void fixture.pipeline.drainThenFail(new Error("shutdown")).then(() => {
+      over = true;
+    });
+    await pass(0);
+    expect(over).toBe(false);
+    const error = new Error("fenced");
+    await fixture.reject(error);
+    expect(fixture.ended).toEqual({ error });
+    expect(over).toBe(true);
+  });
+
   test("a look-up that answers after the end changes nothing", async () => {
     const fixture = new Fixture({ slowCatalogue: true });
     fixture.begin(110).relation().insert(1).commit();

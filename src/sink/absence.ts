@@ -1,0 +1,50 @@
+// A Kafka that does not answer for a while is waited for in place: a session opened afresh would start decoding all over
+// again, and Postgres would see its client come and go.
+import { setTimeout as sleep } from "node:timers/promises";
+import { AfterimageError } from "../errors.ts";
+
+/** Longer than that, and the slot is let go: a daemon elsewhere may reach the brokers. */
+const PATIENCE_MS = 120_000;
+const TRY_AGAIN_MS = 250;
+
+const AWAY = new Set(["KAFKA_UNREACHABLE", "KAFKA_NOT_READY"]);
+
+/** Whether a failure may still be waited out; counts from the first one after `answered`. */
+export class Absence {
+  #since: number | null = null;
+  #reason: AfterimageError | null = null;
+
+  /** The last failure; null since Kafka answered. */
+  get reason(): AfterimageError | null {
+    return this.#reason;
+  }
+
+  answered(): void {
+    this.#since = null;
+    this.#reason = null;
+  }
+
+  bears(error: unknown): boolean {
+    if (!(error instanceof AfterimageError) || !AWAY.has(error.code)) {
+      return false;
+    }
+    this.#since ??= performance.now();
+    this.#reason = error;
+    return performance.now() - this.#since < PATIENCE_MS;
+  }
+}
+
+/** Repeats a step that may be repeated while Kafka is away. */
+export async function throughAbsence<T>(step: () => Promise<T>): Promise<T> {
+  const absence = new Absence();
+  for (;;) {
+    try {
+      return await step();
+    } catch (error) {
+      if (!absence.bears(error)) {
+        throw error;
+      }
+      await sleep(TRY_AGAIN_MS);
+    }
+  }
+}

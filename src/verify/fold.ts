@@ -1,0 +1,243 @@
+// The stream folded to rows, in a temporary SQLite database on disk: what every key holds after its last event.
+import { DatabaseSync, type StatementSync } from "node:sqlite";
+import type { DeleteEvent, InsertEvent, ReadEvent, RowEvent, UpdateEvent, WireRow } from "../event/change-event.ts";
+import { convertToken, digestOf, keyToken, splitRow, UNKNOWN_TOKEN, valueToken } from "./canonical.ts";
+import type { StreamRecord } from "./partition-cursor.ts";
+import type { Shape } from "./shape.ts";
+
+/** Bytes of a key's digest that tell keys apart; its first two are the bucket. */
+export const KEY_BYTES = 16;
+
+export interface FoldedTable {
+  readonly id: number;
+  readonly table: string;
+  readonly topic: string;
+  /** Of its last event. */
+  shape: Shape;
+  /** A truncate was seen: nothing older than the stream can be left. */
+  truncated: boolean;
+  /** Why its rows can't be told from its events. */
+  unfoldable: string | null;
+}
+
+export interface FoldedRow {
+  readonly key: Uint8Array;
+  /** Null for a deleted one. */
+  readonly row: string | null;
+  /** The shape that `row` was written in. */
+  readonly schema: number;
+  /** How often; of a table with a key 1. Below zero when older rows were removed. */
+  readonly count: number;
+  readonly partition: number;
+  readonly offset: bigint;
+  readonly sequence: number;
+}
+
+// An empty name is a temporary file that SQLite removes as soon as it is open, so no crash leaves rows on disk.
+const SETUP = `
+  PRAGMA journal_mode = OFF;
+  PRAGMA synchronous = OFF;
+  PRAGMA cache_size = -65536;
+  CREATE TABLE folded (
+    tab INTEGER, key BLOB, row TEXT, schema INTEGER, count INTEGER, partition INTEGER, offset INTEGER, sequence INTEGER,
+    PRIMARY KEY (tab, key)
+  ) WITHOUT ROWID;
+  BEGIN;`;
+
+export class Fold {
+  readonly #database = new DatabaseSync("", { readBigInts: false });
+  readonly #put: StatementSync;
+  readonly #add: StatementSync;
+  readonly #get: StatementSync;
+  readonly #clear: StatementSync;
+  readonly #all: StatementSync;
+  readonly #shapeOf: (schema: number) => Shape | undefined;
+  readonly #tables = new Map<string, FoldedTable>();
+  /** The row of a key change between its two halves, by column. */
+  #moving: ReadonlyMap<string, string> | null = null;
+
+  /** Tables that are not to be folded, by name. */
+  readonly #skipped: ReadonlySet<string>;
+
+  constructor(shapeOf: (schema: number) => Shape | undefined, skipped: ReadonlySet<string> = new Set()) {
+    this.#shapeOf = shapeOf;
+    this.#skipped = skipped;
+    this.#database.exec(SETUP);
+    this.#put = this.#database.prepare("INSERT OR REPLACE INTO folded VALUES (?, ?, ?, ?, 1, ?, ?, ?)");
+    this.#add = this.#database.prepare(
+      `INSERT INTO folded VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+       ON CONFLICT DO UPDATE SET count = count + excluded.count, partition = excluded.partition,
+         offset = excluded.offset, sequence = excluded.sequence`,
+    );
+    this.#get = this.#database.prepare("SELECT row, schema FROM folded WHERE tab = ? AND key = ?");
+    this.#clear = this.#database.prepare("DELETE FROM folded WHERE tab = ?");
+    this.#all = this.#database.prepare(
+      "SELECT key, row, schema, count, partition, offset, sequence FROM folded WHERE tab = ? ORDER BY key",
+    );
+    this.#all.setReadBigInts(true);
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+
+  table(name: string): FoldedTable | undefined {
+    return this.#tables.get(name);
+  }
+
+  /** Every key that the stream has mentioned since the last truncate, in the order of `key`. */
+  *rows(table: FoldedTable): Generator<FoldedRow> {
+    for (const row of this.#all.iterate(table.id)) {
+      const { key, row: text, schema, count, partition, offset, sequence } = row as Record<string, unknown>;
+      yield {
+        key: key as Uint8Array,
+        row: text as string | null,
+        schema: Number(schema),
+        count: Number(count),
+        partition: Number(partition),
+        offset: offset as bigint,
+        sequence: Number(sequence),
+      };
+    }
+  }
+
+  apply(record: StreamRecord): void {
+    const { event, topic } = record;
+    if (event.table === null || event.table !== topic.table || this.#skipped.has(event.table)) {
+      return; // an event in a foreign topic is reported by the check of the stream
+    }
+    const shape = event.schema === null ? undefined : this.#shapeOf(event.schema);
+    const table = this.#tableOf(event.table, topic.name, shape);
+    if (table === null) {
+      return;
+    }
+    switch (event.operation) {
+      case "insert":
+      case "read":
+      case "update":
+      case "delete":
+        this.#row(table, record, event);
+        break;
+      case "truncate":
+        this.#clear.run(table.id);
+        table.truncated = true;
+        break;
+      case "gap":
+      case "sweep":
+        table.unfoldable = `a ${event.operation} stands at sequence ${event.sequence}, which this version can't fold`;
+        break;
+      default:
+        throw event satisfies never;
+    }
+  }
+
+  #tableOf(name: string, topic: string, shape: Shape | undefined): FoldedTable | null {
+    const known = this.#tables.get(name);
+    if (shape === undefined) {
+      return known ?? null;
+    }
+    if (known === undefined) {
+      const id = this.#tables.size + 1;
+      const made: FoldedTable = { id, table: name, topic, shape, truncated: false, unfoldable: null };
+      this.#tables.set(name, made);
+      return made;
+    }
+    if (known.shape !== shape) {
+      if (shape.key.length === 0 && !shape.hasSameColumns(known.shape)) {
+        known.unfoldable = "it has no key and its columns changed, so old rows can't be told from new ones";
+      }
+      known.shape = shape;
+    }
+    return known;
+  }
+
+  #row(table: FoldedTable, record: StreamRecord, event: RowEvent): void {
+    if (table.shape.key.length === 0) {
+      this.#keylessRow(table, record, event);
+    } else if (event.key !== null) {
+      const texts = table.shape.keyTexts(event.key, record.key ?? "");
+      if (texts !== null) {
+        this.#keyedRow(table, record, event, keyDigest(texts));
+      }
+    }
+  }
+
+  #keyedRow(table: FoldedTable, record: StreamRecord, event: RowEvent, key: Uint8Array): void {
+    const place = [record.partition, record.offset, event.sequence] as const;
+    const schema = table.shape.schema.schema;
+    if (event.operation === "delete") {
+      const moves = event.nextKey !== undefined && event.unchanged !== undefined;
+      this.#moving = moves ? this.#stored(table, key) : null;
+      this.#put.run(table.id, key, null, schema, ...place);
+      return;
+    }
+    const row = rowText(table.shape, event.after, () => this.#older(table, key, event));
+    this.#moving = null;
+    this.#put.run(table.id, key, row, schema, ...place);
+  }
+
+  /** The row that an event with unchanged columns continues; empty when the stream never held it. */
+  #older(
+    table: FoldedTable,
+    key: Uint8Array,
+    event: InsertEvent | UpdateEvent | ReadEvent,
+  ): ReadonlyMap<string, string> {
+    const older = event.operation === "insert" ? this.#moving : this.#stored(table, key);
+    return older ?? new Map();
+  }
+
+  #stored(table: FoldedTable, key: Uint8Array): ReadonlyMap<string, string> | null {
+    const found = this.#get.get(table.id, key) as { row: string | null; schema: number } | undefined;
+    const shape = found === undefined ? undefined : this.#shapeOf(found.schema);
+    if (found === undefined || found.row === null || shape === undefined) {
+      return null;
+    }
+    const tokens = splitRow(found.row, shape.columns);
+    const now = new Map(table.shape.columns.map(({ name, oid }) => [name, oid]));
+    return new Map(
+      shape.columns.map(({ name, oid }, at) => [name, convertToken(tokens[at]!, oid, now.get(name) ?? oid)]),
+    );
+  }
+
+  #keylessRow(table: FoldedTable, record: StreamRecord, event: RowEvent): void {
+    const removed = event.operation === "update" || event.operation === "delete" ? event.before : undefined;
+    const added = event.operation === "delete" ? undefined : event.after;
+    if (removed !== undefined && !isWhole(table.shape, removed, event)) {
+      table.unfoldable = "it has no key, and its events don't hold the whole old row (REPLICA IDENTITY FULL)";
+      return;
+    }
+    for (const [row, count] of [[removed, -1] as const, [added, 1] as const]) {
+      if (row !== undefined && row !== null) {
+        const text = rowText(table.shape, row, () => new Map());
+        const key = digestOf(text).subarray(0, KEY_BYTES);
+        const { partition, offset } = record;
+        this.#add.run(table.id, key, text, table.shape.schema.schema, count, partition, offset, event.sequence);
+      }
+    }
+  }
+}
+
+function keyDigest(texts: readonly string[]): Uint8Array {
+  return digestOf(texts.map(keyToken).join(",")).subarray(0, KEY_BYTES);
+}
+
+function isWhole(shape: Shape, row: DeleteEvent["before"] | null, event: RowEvent): boolean {
+  const unchanged = event.operation === "read" ? undefined : event.unchanged;
+  return row !== null && unchanged === undefined && shape.columns.every(({ name }) => Object.hasOwn(row, name));
+}
+
+function rowText(shape: Shape, row: WireRow, older: () => ReadonlyMap<string, string>): string {
+  let known: ReadonlyMap<string, string> | undefined;
+  let text = "";
+  for (const { name, oid } of shape.columns) {
+    let token: string;
+    if (Object.hasOwn(row, name)) {
+      token = valueToken(row[name]!, oid);
+    } else {
+      known ??= older();
+      token = known.get(name) ?? UNKNOWN_TOKEN;
+    }
+    text += text === "" ? token : `,${token}`;
+  }
+  return text;
+}

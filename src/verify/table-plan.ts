@@ -1,0 +1,200 @@
+// Which tables are compared, with which columns, and how the server is asked for them.
+import type pg from "pg";
+import { AfterimageError } from "../errors.ts";
+import { formatTableName, quoteIdentifier } from "../event/identifier.ts";
+import type { TableSchema } from "../event/schema.ts";
+import { describeTables, readPublishedTables, type TableDescription } from "../source/catalog.ts";
+import { readPublication } from "../source/publication.ts";
+import { type CanonicalSql, canonicalSql, type TokenColumn } from "./canonical.ts";
+import type { Findings } from "./finding.ts";
+
+export type Selects = (table: Pick<TableDescription, "schema" | "table" | "ancestors">) => boolean;
+
+/** `publicationRel` of a schema record that says: the configuration excluded this table. */
+const CAPTURE_ENDED = 0;
+
+export interface CandidateTable {
+  readonly schema: TableSchema;
+  readonly described: TableDescription;
+  /** SQL's name of exactly the rows that are published under this name. */
+  readonly from: string;
+}
+
+export interface PlannedTable extends CandidateTable {
+  /** Those of the schema record that the table still has, in its order. */
+  readonly columns: readonly TokenColumn[];
+  /** Names, in key order. */
+  readonly key: readonly string[];
+  readonly sql: CanonicalSql;
+  /** The publication's row filter. */
+  readonly filter: string | null;
+}
+
+/** The shape of every table that was recorded last, without those that the configuration has excluded. */
+export function inForce(schemas: Iterable<TableSchema>): TableSchema[] {
+  const latest = new Map<string, TableSchema>();
+  for (const schema of schemas) {
+    latest.set(schema.table, schema);
+  }
+  return [...latest.values()].filter(({ publicationRel }) => publicationRel !== CAPTURE_ENDED);
+}
+
+/** The recorded tables that are there and wanted. Throws VERIFY_NOT_ALLOWED. */
+export async function findTables(
+  client: pg.Client,
+  publication: number,
+  recorded: readonly TableSchema[],
+  selects: Selects,
+  findings: Findings,
+): Promise<CandidateTable[]> {
+  const oids = recorded.map(({ oid }) => oid);
+  const now = new Map((await describeTables(client, publication, oids)).map((table) => [table.oid, table]));
+  const candidates: CandidateTable[] = [];
+  for (const schema of recorded) {
+    const described = now.get(schema.oid);
+    if (described === undefined) {
+      findings.addOnce("TABLE_GONE", `Table ${schema.table} was dropped; it is not compared.`, { table: schema.table });
+      continue;
+    }
+    if (!selects(described)) {
+      const what = `Table ${schema.table} is not among the chosen ones; it is not compared.`;
+      findings.addOnce("TABLE_NOT_SELECTED", what, { table: schema.table });
+      continue;
+    }
+    const name = formatTableName(described.schema, described.table);
+    if (name !== schema.table) {
+      const what = `Table ${schema.table} is called ${name} now; its rows are compared all the same.`;
+      findings.addOnce("TABLE_LEFT", what, { table: schema.table });
+    } else if (described.publicationRel === null && schema.publicationRel !== null) {
+      const what = `Table ${schema.table} is not in the publication any more: what was written since is not in the stream.`;
+      findings.addOnce("TABLE_LEFT", what, { table: schema.table });
+    }
+    candidates.push({ schema, described, from: "" });
+  }
+  const kinds = await readKinds(client, candidates);
+  return candidates.map((candidate) => {
+    const { schema, table } = candidate.described;
+    // A table with children of old-style inheritance is published without their rows; a partitioned one has no own.
+    const only = kinds.get(candidate.schema.oid) === "p" ? "" : "ONLY ";
+    return { ...candidate, from: `${only}${quoteIdentifier(schema)}.${quoteIdentifier(table)}` };
+  });
+}
+
+async function readKinds(client: pg.Client, tables: readonly CandidateTable[]): Promise<ReadonlyMap<number, string>> {
+  const { rows } = await client.query(
+    `SELECT oid, relkind, current_user AS user,
+            has_schema_privilege(relnamespace, 'USAGE') AND has_table_privilege(oid, 'SELECT') AS allowed
+       FROM pg_class WHERE oid = ANY ($1)`,
+    [tables.map(({ schema }) => schema.oid)],
+  );
+  const refused = rows.find(({ allowed }) => allowed === false);
+  if (refused !== undefined) {
+    const { described } = tables.find(({ schema }) => schema.oid === refused.oid)!;
+    throw notAllowed(described, refused.user);
+  }
+  return new Map(rows.map(({ oid, relkind }) => [oid, relkind]));
+}
+
+export function notAllowed({ schema, table }: { schema: string; table: string }, user: string): AfterimageError {
+  const [inSchema, of] = [quoteIdentifier(schema), `${quoteIdentifier(schema)}.${quoteIdentifier(table)}`];
+  return new AfterimageError(
+    "VERIFY_NOT_ALLOWED",
+    `User ${user} may not read all rows of table ${formatTableName(schema, table)}.`,
+    `GRANT USAGE ON SCHEMA ${inSchema} TO ${quoteIdentifier(user)}; GRANT SELECT ON ${of} TO ${quoteIdentifier(user)}; under row-level security the user needs BYPASSRLS. Or leave the table out with --tables.`,
+  );
+}
+
+/** Inside the snapshot, so that the columns are those of the rows that it sees. */
+export async function planTables(
+  client: pg.Client,
+  publication: string,
+  tables: readonly CandidateTable[],
+  findings: Findings,
+): Promise<PlannedTable[]> {
+  const { rows: columns } = await client.query(
+    `SELECT attrelid AS oid, attname::text AS name, atttypid::bigint::text AS type FROM pg_attribute
+      WHERE attrelid = ANY ($1) AND attnum > 0 AND NOT attisdropped ORDER BY attrelid, attnum`,
+    [tables.map(({ schema }) => schema.oid)],
+  );
+  const { rows: filters } = await client.query(
+    "SELECT schemaname AS schema, tablename AS table, rowfilter AS filter FROM pg_publication_tables WHERE pubname = $1",
+    [publication],
+  );
+  const { rows: encoding } = await client.query("SELECT current_setting('server_encoding') = 'UTF8' AS utf8");
+  return tables.map((table) => {
+    const { schema, described } = table;
+    const there = new Map<string, number>(
+      columns.filter(({ oid }) => oid === schema.oid).map(({ name, type }) => [name, Number(type)]),
+    );
+    const shared = schema.columns.filter(({ name }) => there.has(name));
+    tellLeftOut(schema, shared, [...there.keys()], findings);
+    const compared = shared.map(({ name }) => ({ name, oid: there.get(name)! }));
+    const key = schema.columns
+      .filter((column) => column.key !== null)
+      .sort((a, b) => a.key! - b.key!)
+      .map(({ name, oid }) => ({ name, oid: there.get(name) ?? oid }));
+    const filter = filters.find((each) => each.schema === described.schema && each.table === described.table)?.filter;
+    return {
+      ...table,
+      columns: compared,
+      key: key.map(({ name }) => name),
+      sql: canonicalSql(compared, key, encoding[0].utf8),
+      filter: filter ?? null,
+    };
+  });
+}
+
+function tellLeftOut(
+  { table, columns }: TableSchema,
+  shared: readonly { readonly name: string }[],
+  there: readonly string[],
+  findings: Findings,
+): void {
+  const names = new Set(shared.map(({ name }) => name));
+  const more = there.filter((name) => !names.has(name));
+  const fewer = columns.map(({ name }) => name).filter((name) => !names.has(name));
+  const parts = [
+    ...(more.length === 0
+      ? []
+      : [`${more.join(", ")} not in the stream (new, generated, or left out of the publication)`]),
+    ...(fewer.length === 0 ? [] : [`${fewer.join(", ")} not in the table any more`]),
+  ];
+  if (parts.length > 0) {
+    const what = `Columns of ${table} that are not compared: ${parts.join("; ")}.`;
+    findings.add("COLUMNS_NOT_COMPARED", what, { table, columns: [...more, ...fewer] });
+  }
+}
+
+/** Tables with rows that are published and wanted, and that the stream has no record of. */
+export async function tellUnseenTables(
+  client: pg.Client,
+  publication: number,
+  recorded: readonly TableSchema[],
+  selects: Selects,
+  findings: Findings,
+): Promise<void> {
+  const known = new Set(recorded.map(({ oid }) => oid));
+  for (const published of await readPublishedTables(client, publication)) {
+    if (!known.has(published.oid) && selects(published)) {
+      const table = formatTableName(published.schema, published.table);
+      const name = `${quoteIdentifier(published.schema)}.${quoteIdentifier(published.table)}`;
+      const { rows: rights } = await client.query(
+        "SELECT has_schema_privilege($1, 'USAGE') AND has_table_privilege($2::oid, 'SELECT') AS allowed, current_user AS user",
+        [published.schema, published.oid],
+      );
+      if (rights[0].allowed !== true) {
+        throw notAllowed(published, rights[0].user);
+      }
+      const { rows } = await client.query(`SELECT EXISTS (SELECT FROM ${name}) AS filled`);
+      if (rows[0].filled === true) {
+        const what = `Table ${table} has rows, and the stream doesn't know the table: the daemon takes it up at its next start.`;
+        findings.add("TABLE_UNSEEN", what, { table });
+      }
+    }
+  }
+}
+
+/** 0 when there is none: then no table is in it. */
+export async function publicationOid(client: pg.Client, name: string): Promise<number> {
+  return (await readPublication(client, name))?.oid ?? 0;
+}

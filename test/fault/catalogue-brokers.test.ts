@@ -1,0 +1,130 @@
+// Brokers that are killed under a stream until too few are left, and a broker whose disk is full: the daemon waits with
+// bounded memory and goes on by itself, exactly once.
+import { readFileSync } from "node:fs";
+import { rename, rm } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterEach, expect, inject, test } from "vitest";
+import { type KafkaCluster, startKafkaCluster } from "../../dev/servers/kafka-cluster.ts";
+import { listens, run } from "../../dev/servers/process.ts";
+import { parseLsn } from "../../src/event/lsn.ts";
+import { CapturedStream } from "../support/captured-stream.ts";
+import { kafkaClient } from "../support/topics.ts";
+import { waitFor } from "../support/wait-for.ts";
+
+let cluster: KafkaCluster;
+let stream: CapturedStream;
+afterEach(async () => {
+  await stream?.drop();
+  await cluster?.remove();
+});
+
+async function begin(nodes: 1 | 3): Promise<void> {
+  cluster = await startKafkaCluster({ nodes });
+  const servers = { postgresUrl: inject("postgresUrl"), brokers: cluster.brokers };
+  stream = await CapturedStream.create("CREATE TABLE t (id int PRIMARY KEY, note text)", {}, servers);
+}
+
+const insert = (from: number, to: number) =>
+  stream.sql(
+    `INSERT INTO t SELECT g, string_agg(md5(g::text || n), '') FROM generate_series(${from}, ${to}) g, generate_series(1, 30) n GROUP BY g ORDER BY g`,
+  );
+
+async function expectEachOnce(count: number): Promise<void> {
+  const numbers = Array.from({ length: count }, (_, at) => at + 1);
+  expect((await stream.events(90_000)).map(({ key }) => key?.id)).toEqual(numbers);
+  expect((await stream.stored()).map(({ event }) => event.sequence)).toEqual(numbers);
+}
+
+/** Waits until all that is committed now is confirmed; Kafka itself can't be asked while a broker is away. */
+async function confirmed(): Promise<void> {
+  const { rows } = await stream.sql("SELECT pg_current_wal_lsn()::text AS lsn");
+  const written = parseLsn(String(rows[0]!.lsn));
+  await waitFor(async () => (await stream.confirmedFlushLsn()) >= written, {
+    what: "all to be confirmed",
+    timeout: 60_000,
+  });
+}
+
+/** Place in `cluster.nodes` of the leader of a partition of the table's topic. */
+async function leader(partition: number): Promise<number> {
+  const admin = kafkaClient(cluster.brokers).admin();
+  await admin.connect();
+  try {
+    const { topics } = await admin.fetchTopicMetadata({ topics: [`${stream.stream}.public.t`] });
+    return topics[0]!.partitions.find(({ partitionId }) => partitionId === partition)!.leader - 1;
+  } finally {
+    await admin.disconnect();
+  }
+}
+
+test("leaders are killed one after the other, also until only one broker of three is left", async () => {
+  await begin(3);
+  let last = 0;
+  const write = async (rows: number) => {
+    await insert(last + 1, last + rows);
+    last += rows;
+  };
+  await write(100);
+  await stream.published();
+  for (const partition of [0, 1]) {
+    const node = cluster.nodes[await leader(partition)]!;
+    const writing = write(2000);
+    await node.kill();
+    await writing;
+    await confirmed(); // on the two that are left
+    await node.start();
+  }
+  const [first, second] = cluster.nodes;
+  await Promise.all([first!.kill(), second!.kill()]);
+  const stuck = await stream.confirmedFlushLsn();
+  await write(200);
+  const { rows } = await stream.sql("SELECT pg_current_wal_lsn()::text AS lsn");
+  const sent = "SELECT FROM pg_stat_replication WHERE application_name = $1 AND sent_lsn >= $2 AND reply_time > $3";
+  const read = [`afterimage ${stream.stream} replication`, rows[0]!.lsn, new Date()];
+  await waitFor(async () => (await stream.sql(sent, read)).rows.length === 1, { what: "the rows to be read" });
+  // Nothing can be committed in Kafka now, so nothing may be confirmed.
+  expect(await stream.confirmedFlushLsn()).toBe(stuck);
+  await Promise.all([first!.start(), second!.start()]);
+  await expectEachOnce(last);
+}, 180_000);
+
+test("the broker's disk is full: the daemon holds two batches and waits, and catches up when there is room", async ({
+  skip,
+}) => {
+  skip(process.getuid?.() !== 0, "only root may mount a file system of a few megabytes");
+  await begin(1);
+  await insert(1, 100);
+  await stream.published();
+  const node = cluster.nodes[0]!;
+  const kept = `${node.data}.kept`;
+  await node.stop("fast");
+  await rename(node.data, kept);
+  await run("mkdir", [node.data]);
+  const [used = "0"] = (await run("du", ["-sm", kept])).split("\t");
+  await run("mount", ["-t", "tmpfs", "-o", `size=${Number(used) + 12}m`, "tmpfs", node.data]);
+  try {
+    await run("cp", ["-a", "--sparse=always", `${kept}/.`, node.data]);
+    await node.start();
+    await insert(101, 30_000); // 30 MB
+    const port = Number(node.address.split(":")[1]);
+    await waitFor(async () => !(await listens(port)), { what: "the broker to end for want of room", timeout: 60_000 });
+    const unread = "SELECT FROM pg_stat_replication WHERE application_name = $1 AND sent_lsn < pg_current_wal_lsn()";
+    const over = performance.now() + 5_000;
+    while (performance.now() < over) {
+      expect((await stream.sql(unread, [`afterimage ${stream.stream} replication`])).rows).toHaveLength(1);
+      await sleep(200);
+    }
+    await rm(kept, { recursive: true });
+    await run("mkdir", [kept]);
+    await run("cp", ["-a", "--sparse=always", `${node.data}/.`, kept]);
+  } finally {
+    await node.kill();
+    await run("umount", [node.data]);
+    await rm(node.data, { recursive: true });
+    await rename(kept, node.data);
+  }
+  await node.start();
+  await expectEachOnce(30_000);
+  const peak = /VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${stream.daemon.pid}/status`, "utf8"))!;
+  expect(Number(peak[1])).toBeLessThan(300 * 1024);
+}, 180_000);

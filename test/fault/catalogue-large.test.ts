@@ -1,0 +1,94 @@
+// Rows, tables and catalogues that are far larger than usual: feedback goes on while they are read, memory is bounded, and
+// what can't be published halts by name.
+import { readFileSync } from "node:fs";
+import { afterEach, expect, test } from "vitest";
+import { CapturedStream } from "../support/captured-stream.ts";
+import { FeedbackTap } from "../support/feedback-tap.ts";
+
+let stream: CapturedStream;
+afterEach(() => stream.drop());
+
+const JSONB = "CREATE TABLE t (id int PRIMARY KEY, body jsonb)";
+/** 64 MB of text, which Postgres stores out of line. */
+const insertLarge = (table: string) =>
+  `INSERT INTO ${table} SELECT 2, jsonb_build_object('k', string_agg(md5(g::text), '')) FROM generate_series(1, 2000000) g`;
+
+const peakMiB = () =>
+  Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${stream.daemon.pid}/status`, "utf8"))![1]) / 1024;
+
+/** The daemon again, with its feedback watched on its way. */
+async function restartTapped(): Promise<FeedbackTap> {
+  await stream.daemon.kill("SIGTERM");
+  const tap = await FeedbackTap.start(stream.database.url);
+  await stream.start({ AFTERIMAGE_POSTGRES_URL: tap.through(stream.database.url) });
+  return tap;
+}
+
+/** 500 ms between two updates, and none of them late by a second. */
+function expectInTime({ longestMs, updates }: FeedbackTap): void {
+  expect(updates).toBeGreaterThan(3);
+  expect(longestMs).toBeLessThan(1_500);
+}
+
+test("a jsonb value of 64 MB halts with RECORD_TOO_LARGE, and feedback is never late by a second", async () => {
+  stream = await CapturedStream.create(JSONB);
+  await stream.sql(`INSERT INTO t VALUES (1, '{}')`);
+  await stream.published();
+  const tap = await restartTapped();
+  await stream.sql(insertLarge("t"));
+  await stream.sql(`INSERT INTO t VALUES (3, '{}')`);
+  expect(await stream.daemon.exited({ timeout: 60_000 })).toMatchObject({ code: 4 });
+  expect(stream.daemon.output()).toContain('"code":"RECORD_TOO_LARGE"');
+  await tap.close();
+  expectInTime(tap);
+  expect((await stream.stored()).map(({ event }) => event.sequence)).toEqual([1]);
+  expect(await stream.confirmedFlushLsn()).toBeLessThanOrEqual((await stream.progress())!.endLsn);
+}, 120_000);
+
+test("one in a table that is not captured goes by", async () => {
+  stream = await CapturedStream.create(
+    `${JSONB}; CREATE TABLE other (id int PRIMARY KEY, body jsonb); CREATE PUBLICATION everything FOR ALL TABLES`,
+    { AFTERIMAGE_POSTGRES_PUBLICATION: "everything", AFTERIMAGE_TABLES: "public.t" },
+  );
+  const tap = await restartTapped();
+  await stream.sql(insertLarge("other"));
+  await stream.sql(`INSERT INTO t VALUES (1, '{}')`);
+  expect((await stream.published(60_000)).sequence).toBe(1);
+  expectInTime(tap);
+  await stream.daemon.kill();
+  await tap.close();
+}, 120_000);
+
+test("a table of 1,600 columns, the most there can be, also after all but ten of them were dropped", async () => {
+  const columns = Array.from({ length: 1_599 }, (_, at) => `c${at} int`).join(", ");
+  stream = await CapturedStream.create(`CREATE TABLE wide (id int PRIMARY KEY, ${columns})`);
+  const values = Array.from({ length: 1_599 }, (_, at) => at);
+  await stream.sql(`INSERT INTO wide VALUES (1, ${values.join(", ")})`);
+  const dropped = values.slice(10).map((at) => `DROP c${at}`);
+  await stream.sql(`ALTER TABLE wide ${dropped.join(", ")}`);
+  await stream.sql("UPDATE wide SET c3 = -3");
+  const [inserted, updated] = await stream.events();
+  expect(inserted!.after).toEqual({ id: 1, ...Object.fromEntries(values.map((at) => [`c${at}`, at])) });
+  expect(updated!.after).toEqual({
+    id: 1,
+    ...Object.fromEntries(values.slice(0, 10).map((at) => [`c${at}`, at === 3 ? -3 : at])),
+  });
+}, 60_000);
+
+test("1,000 tables beside the captured ones, all of them written to: memory stays where it is", async () => {
+  const tables = (from: number, to: number) =>
+    `DO $$ BEGIN FOR n IN ${from} .. ${to} LOOP EXECUTE format('CREATE TABLE other.t%s (id int PRIMARY KEY, note text)', n); END LOOP; END $$`;
+  stream = await CapturedStream.create(
+    `CREATE SCHEMA other; CREATE TABLE t (id int PRIMARY KEY); ${tables(1, 1000)}; CREATE PUBLICATION everything FOR ALL TABLES`,
+    { AFTERIMAGE_POSTGRES_PUBLICATION: "everything", AFTERIMAGE_TABLES: "public.t" },
+  );
+  await stream.sql("INSERT INTO t VALUES (1)");
+  await stream.published();
+  const before = peakMiB();
+  const rounds =
+    "FOR n IN 1 .. 1000 LOOP EXECUTE format('INSERT INTO other.t%s VALUES (%s, repeat(''x'', 1000))', n, id); END LOOP";
+  for (const id of [1, 2]) await stream.sql(`DO $$ DECLARE id int := ${id}; BEGIN ${rounds}; END $$`);
+  await stream.sql("INSERT INTO t VALUES (2)");
+  expect((await stream.published(60_000)).sequence).toBe(2);
+  expect(peakMiB() - before).toBeLessThan(100);
+}, 120_000);

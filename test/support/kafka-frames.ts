@@ -1,0 +1,42 @@
+// Kafka's frames as they pass a proxy: cut out of the stream, and the addresses in them rewritten.
+
+/** Calls `each` with every whole frame, its length field included. */
+export function frames(each: (frame: Buffer) => void): (chunk: Buffer) => void {
+  let rest = Buffer.alloc(0);
+  return (chunk) => {
+    rest = Buffer.concat([rest, chunk]);
+    while (rest.length >= 4 && rest.length >= 4 + rest.readInt32BE(0)) {
+      const end = 4 + rest.readInt32BE(0);
+      each(Buffer.from(rest.subarray(0, end)));
+      rest = rest.subarray(end);
+    }
+  };
+}
+
+/** As replies hold a broker's address, but for the host's length, which has two forms. */
+export function hostAndPort(host: string, port: number): Buffer {
+  const bytes = Buffer.alloc(host.length + 4);
+  bytes.write(host, 0, "latin1");
+  bytes.writeInt32BE(port, host.length);
+  return bytes;
+}
+
+/** In place: the ports of addresses, by `hostAndPort` in hexadecimal digits. */
+export function rename(frame: Buffer, ports: ReadonlyMap<string, number>): Buffer {
+  for (const [real, own] of ports) {
+    const pattern = Buffer.from(real, "hex");
+    for (let at = frame.indexOf(pattern); at >= 0; at = frame.indexOf(pattern, at + 1)) {
+      frame.writeInt32BE(own, at + pattern.length - 4);
+    }
+  }
+  return frame;
+}
+
+/** In place, so both must be of one length. True when it was there. */
+export function replace(frame: Buffer, text: string, by: string): boolean {
+  const at = frame.indexOf(text, 0, "latin1");
+  if (at >= 0) {
+    frame.write(by, at, "latin1");
+  }
+  return at >= 0;
+}

@@ -1,0 +1,210 @@
+// Faults of the way between daemon and brokers: requests and replies that are lost, late, or come when their sender has
+// long gone on.
+import { API } from "../../support/kafka-proxy.ts";
+import type { Fault, World } from "../world.ts";
+import { enters, hasEnded, number, restartDaemon, within } from "./steps.ts";
+
+type ApiName = keyof typeof API;
+
+const key = (name: string | number | undefined): number => API[name as ApiName];
+
+/** Longer than a request is waited for. */
+const GIVEN_UP_MS = 25_000;
+
+/** A request that reaches the broker late: before its sender gives up, after that, or after its sender's death. */
+const holdRequest: Fault = {
+  name: "hold-request",
+  boundMs: 60_000,
+  plan: (random) => ({
+    api: random.pick(["endTxn", "endTxn", "endTxn", "produce", "addPartitions", "initProducerId"]),
+    until: random.pick(["late", "given-up", "daemon-killed", "daemon-killed"]),
+    lateMs: random.int(100, 5000),
+    releaseMs: random.int(0, 500),
+  }),
+  async strike(world, { api, until, lateMs, releaseMs }) {
+    const { kafkaProxy: proxy } = world;
+    proxy.holdRequest(key(api));
+    if (api === "initProducerId") await restartDaemon(world, 0); // sent at a start
+    if (await within(world, 15_000, () => proxy.held > 0)) {
+      if (until === "late") await world.sleep(number(lateMs));
+      else await goesOn(world, until === "daemon-killed");
+      await world.sleep(number(releaseMs));
+    }
+    await proxy.heal();
+  },
+};
+
+/** Until transactions are sent again while the old request is still held. */
+async function goesOn(world: World, killed: boolean): Promise<void> {
+  const { requests } = world.kafkaProxy;
+  const before = requests.length;
+  if (killed) {
+    await restartDaemon(world, 0);
+    await enters(world.daemon, "streaming");
+  }
+  const sent = () =>
+    requests.indexOf(API.addPartitions, requests.indexOf(API.initProducerId, before) + 1 || before) >= 0;
+  await within(world, killed ? 10_000 : GIVEN_UP_MS, () => sent() || hasEnded(world.daemon));
+}
+
+/** Carried out, but the daemon does not learn of it. */
+const holdReply: Fault = {
+  name: "hold-reply",
+  boundMs: 60_000,
+  plan: (random) => ({
+    api: random.pick(["endTxn", "endTxn", "produce"]),
+    kill: random.int(0, 1),
+    heldMs: random.int(200, 4000),
+  }),
+  async strike(world, { api, kill, heldMs }) {
+    world.kafkaProxy.holdReply(key(api));
+    await world.sleep(number(heldMs));
+    if (kill === 1) await restartDaemon(world, 0);
+    await world.kafkaProxy.heal();
+  },
+};
+
+function loses(name: string, apis: readonly ApiName[]): Fault {
+  return {
+    name,
+    boundMs: 60_000,
+    plan: (random) => ({ api: random.pick(apis), times: random.int(1, 5), everyMs: random.int(50, 1500) }),
+    async strike(world, { api, times, everyMs }) {
+      for (let time = 0; time < number(times); time++) {
+        world.kafkaProxy.loseReply(key(api));
+        // These are asked for only when something else went wrong, or at a start.
+        if (api === "initProducerId" || api === "findCoordinator") world.kafkaProxy.loseReply(API.endTxn);
+        if (api === "metadata" || api === "listOffsets" || api === "fetch") await restartDaemon(world, 0);
+        await world.sleep(number(everyMs));
+      }
+      await world.kafkaProxy.heal();
+    },
+  };
+}
+
+const loseEnd = loses("lose-end-reply", ["endTxn"]);
+const loseProduce = loses("lose-produce-reply", ["produce"]);
+const loseAny = loses("lose-any-reply", [
+  "fetch",
+  "listOffsets",
+  "metadata",
+  "findCoordinator",
+  "initProducerId",
+  "addPartitions",
+]);
+
+const slow: Fault = {
+  name: "slow-broker",
+  boundMs: 60_000,
+  plan: (random) => ({
+    node: random.int(-1, 2),
+    delayMs: random.pick([5, 50, 400, 1500]),
+    bytesPerSecond: random.pick([20_000, 500_000, 100_000_000]),
+    slowMs: random.int(1000, 5000),
+    kill: random.int(0, 1),
+  }),
+  async strike(world, { node, delayMs, bytesPerSecond, slowMs, kill }) {
+    const { kafkaProxy: proxy } = world;
+    const which = number(node) < 0 ? undefined : number(node) % proxy.addresses.length;
+    proxy.delay(number(delayMs), which);
+    proxy.throttle(number(bytesPerSecond), which);
+    await world.sleep(number(slowMs));
+    if (kill === 1) await restartDaemon(world, 0);
+    await proxy.heal();
+  },
+};
+
+const cut: Fault = {
+  name: "cut-kafka",
+  plan: (random) => ({
+    times: random.int(1, 8),
+    everyMs: random.int(20, 1000),
+    refuseMs: random.pick([0, 0, 1500, 4000]),
+  }),
+  async strike(world, { times, everyMs, refuseMs }) {
+    for (let time = 0; time < number(times); time++) {
+      world.kafkaProxy.cut();
+      await world.sleep(number(everyMs));
+    }
+    if (number(refuseMs) > 0) {
+      world.kafkaProxy.refuse();
+      await world.sleep(number(refuseMs));
+    }
+    await world.kafkaProxy.heal();
+  },
+};
+
+const halfClose: Fault = {
+  name: "half-close-kafka",
+  plan: (random) => ({ times: random.int(1, 5), everyMs: random.int(20, 1000) }),
+  async strike(world, { times, everyMs }) {
+    for (let time = 0; time < number(times); time++) {
+      world.kafkaProxy.halfClose();
+      await world.sleep(number(everyMs));
+    }
+    await world.kafkaProxy.heal();
+  },
+};
+
+/** What is sent vanishes, or arrives when the network is whole again. */
+const freeze: Fault = {
+  name: "freeze-kafka",
+  boundMs: 60_000,
+  plan: (random) => ({
+    frozenMs: random.int(500, 6000),
+    outcome: random.pick(["arrives", "vanishes", "vanishes-and-cut"]),
+  }),
+  async strike(world, { frozenMs, outcome }) {
+    const { kafkaProxy: proxy } = world;
+    if (outcome === "arrives") proxy.stall();
+    else proxy.freeze();
+    await world.sleep(number(frozenMs));
+    if (outcome === "vanishes-and-cut") proxy.cut();
+    await proxy.heal();
+  },
+};
+
+/** One broker is out of the daemon's reach, but not of the other brokers': its partitions get no other leader. */
+const partition: Fault = {
+  name: "unreachable-broker",
+  needs: "cluster",
+  boundMs: 60_000,
+  plan: (random) => ({ node: random.int(0, 2), awayMs: random.pick([1000, 6000, 23_000]), kill: random.int(0, 1) }),
+  async strike(world, { node, awayMs, kill }) {
+    world.kafkaProxy.stall(number(node));
+    await world.sleep(number(awayMs));
+    if (kill === 1) await restartDaemon(world, 0);
+    await world.kafkaProxy.heal();
+  },
+};
+
+/** WAL goes on without events for the stream while nothing can be stored: none of it may be confirmed. */
+const awayWithOtherWal: Fault = {
+  name: "kafka-away-with-other-wal",
+  boundMs: 60_000,
+  plan: (random) => ({
+    away: random.pick(["refuse", "freeze"]),
+    rows: random.int(1000, 20_000),
+    messages: random.int(1, 200),
+    awayMs: random.int(500, 4000),
+  }),
+  async strike(world, { away, rows, messages, awayMs }) {
+    world.kafkaProxy[away as "refuse" | "freeze"]();
+    await world.sql(
+      `INSERT INTO public.unrelated (value) SELECT repeat('w', 200) FROM generate_series(1, ${number(rows)})`,
+    );
+    await world.sql(
+      `SELECT count(pg_logical_emit_message(g % 2 = 0, 'noise', repeat('m', 500))) FROM generate_series(1, ${number(messages)}) g`,
+    );
+    await world.sleep(number(awayMs));
+    await world.daemon.kill();
+    await world.kafkaProxy.heal();
+    await world.startDaemon();
+  },
+};
+
+// biome-ignore format: one list
+export const KAFKA_FAULTS: readonly Fault[] = [
+  holdRequest, holdReply, loseEnd, loseProduce, loseAny, slow, cut, halfClose, freeze, partition,
+  awayWithOtherWal,
+];
