@@ -2,4 +2,4 @@
 import type { RunOptions } from "./plan.ts";
 
 /** Four histories, so that each version of Postgres has its turn. */
-export const SHORT_RUN: Omit<RunOptions, "seed"> = { rounds: 28, roundsPerHistory: 7 };
+export const SHORT_RUN: Omit<RunOptions, "seed"> = { rounds: 20, roundsPerHistory: 5 };
