@@ -191,15 +191,16 @@ test("typing finds products, marks the words, and keeps markup text", async () =
   await page.keyboard.press("Tab");
   await page.keyboard.press("/");
   await page.keyboard.type("desk zebra");
-  await shows(page, ".result", 0);
-  expect(await page.locator("#notice-title").textContent()).toBe("Nothing found for “desk zebra”");
+  // A slow machine searches for the first letters too, which may already find nothing.
+  await page.getByText("Nothing found for “desk zebra”").waitFor();
+  expect(await page.locator(".result").count()).toBe(0);
   await picture(page, "desktop-nothing-found");
   await page.keyboard.press("Escape");
   await page.keyboard.type("runn sho");
+  await page.waitForURL((address) => address.searchParams.get("q") === "runn sho");
   await shows(page, ".result", 2);
   expect(await page.locator("#count").textContent()).toBe("2 products found");
   expect(await page.locator("mark").allTextContents()).toEqual(expect.arrayContaining(["running", "shoes"]));
-  expect(new URL(page.url()).searchParams.get("q")).toBe("runn sho");
   await picture(page, "desktop-results");
   await page.locator("#query").fill("creme BURGI");
   await shows(page, ".result", 1);
