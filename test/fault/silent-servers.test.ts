@@ -129,6 +129,7 @@ describe("a stop is clean within 10 s", () => {
         AFTERIMAGE_KAFKA_BROKERS: log.addresses.join(","),
         AFTERIMAGE_POSTGRES_URL: server.through(stream.database.url),
       });
+      await stream.published(); // else an idle record may be on its way, and the rows wait for its answer
       log.freeze();
       const before = log.requests.length;
       await stream.sql("INSERT INTO t SELECT generate_series(1, 100)");

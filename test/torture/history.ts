@@ -14,8 +14,10 @@ import { Workload } from "./workload/workload.ts";
 const STREAMING_MS = 60_000;
 const FINAL_MS = 120_000;
 const LOOK_MS = 300;
-/** Transactions a second, and the most rows of one: what a slow machine with all servers on it can catch up with. */
-const LOAD = { rate: 40, bulkRows: 6_000 };
+/** Transactions a second, and the most rows of one: what two cores with all servers on them can catch up with. */
+const LOAD = { 1: { rate: 40, bulkRows: 6_000 }, 3: { rate: 20, bulkRows: 3_000 } };
+/** After a fault is healed, unless it says otherwise: servers, daemon, view and checks share the machine. */
+const BOUND_MS = 60_000;
 
 export interface HistoryResult {
   readonly plan: HistoryPlan;
@@ -100,7 +102,7 @@ class History {
     await world.startView();
     this.#follower = await Follower.start(world.kafka.brokers, world.stream);
     const random = seeded(this.#plan.seed).fork("workload");
-    this.#workload = await Workload.start({ url: world.url, random, writers: this.#plan.writers, ...LOAD });
+    this.#workload = await Workload.start({ url: world.url, random, writers: this.#plan.writers, ...LOAD[this.#plan.nodes] });
   }
 
   async #playRound(index: number, { fault: name, parameters, calmMs }: PlannedRound): Promise<void> {
@@ -111,7 +113,7 @@ class History {
     await fault.strike(world, parameters);
     this.#requireRunning(name);
     const healedAt = world.now();
-    const boundMs = fault.boundMs ?? 30_000;
+    const boundMs = fault.boundMs ?? BOUND_MS;
     let caughtUpAt: number | null = null;
     try {
       await world.caughtUp(boundMs);

@@ -56,7 +56,7 @@ export interface Fault {
   readonly name: string;
   /** What it needs: a three-node cluster, root, … ; the schedule leaves it out where that is missing. */
   readonly needs?: "cluster" | "root";
-  /** How long catching up may take after it is healed; 30,000 by default. */
+  /** How long catching up may take after it is healed; 60,000 by default. */
   readonly boundMs?: number;
   /** All that is random in it, as JSON. */
   plan(random: { int(low: number, high: number): number; pick<T>(items: readonly T[]): T }): Parameters;
