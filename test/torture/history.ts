@@ -102,7 +102,12 @@ class History {
     await world.startView();
     this.#follower = await Follower.start(world.kafka.brokers, world.stream);
     const random = seeded(this.#plan.seed).fork("workload");
-    this.#workload = await Workload.start({ url: world.url, random, writers: this.#plan.writers, ...LOAD[this.#plan.nodes] });
+    this.#workload = await Workload.start({
+      url: world.url,
+      random,
+      writers: this.#plan.writers,
+      ...LOAD[this.#plan.nodes],
+    });
   }
 
   async #playRound(index: number, { fault: name, parameters, calmMs }: PlannedRound): Promise<void> {
