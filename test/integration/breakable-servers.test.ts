@@ -62,8 +62,8 @@ describe("a cluster of three", () => {
   }, 120_000);
   afterAll(() => cluster?.remove());
 
-  const partitionsOf = async (topic: string) => {
-    const admin = kafkaClient(cluster.brokers).admin();
+  const partitionsOf = async (topic: string, brokers = cluster.brokers) => {
+    const admin = kafkaClient(brokers).admin();
     await admin.connect();
     try {
       return (await admin.fetchTopicMetadata({ topics: [topic] })).topics[0]!.partitions;
@@ -71,6 +71,23 @@ describe("a cluster of three", () => {
       await admin.disconnect();
     }
   };
+  /** A broker learns of a new topic a moment after the one that was asked to make it. */
+  const known = (topic: string) =>
+    Promise.all(
+      cluster.brokers.map((broker) =>
+        waitFor(
+          () =>
+            partitionsOf(topic, [broker]).then(
+              (partitions) => partitions.every(({ leader, isr }) => leader > 0 && isr.length === 3),
+              ({ type, cause }) => {
+                if ((type ?? cause?.type) !== "UNKNOWN_TOPIC_OR_PARTITION") throw cause ?? new Error(type);
+                return false;
+              },
+            ),
+          { what: `${topic} to be known at ${broker}`, timeout: 60_000 },
+        ),
+      ),
+    );
   const whole = (topic: string) =>
     waitFor(async () => (await partitionsOf(topic)).every(({ isr }) => isr.length === 3), {
       what: "all replicas to be in sync",
@@ -82,7 +99,8 @@ describe("a cluster of three", () => {
     const [admin, producer] = [kafka.admin(), kafka.producer()];
     await Promise.all([admin.connect(), producer.connect()]);
     try {
-      await admin.createTopics({ topics: [{ topic: "moves", numPartitions: 1 }], waitForLeaders: true });
+      await admin.createTopics({ topics: [{ topic: "moves", numPartitions: 1 }], waitForLeaders: false });
+      await known("moves");
       await producer.send({ topic: "moves", acks: -1, messages: [{ value: "before" }] });
       const [{ leader, replicas } = { leader: 0, replicas: [] }] = await partitionsOf("moves");
       expect(replicas.toSorted()).toEqual([1, 2, 3]);
