@@ -1,15 +1,20 @@
 // The one error type a user can meet: a code to search for, what happened, and what to do about it.
 
+/** Between the items of a message that is a list. */
+const ITEM = "\n  - ";
+
 /**
  * An error with a stable `code` (UPPER_SNAKE_CASE), a `message` that says what happened, and `advice`: the
- * command, setting or SQL that mends it. Messages never hold row values or secrets.
+ * command, setting or SQL that mends it. Messages never hold row values or secrets. `items` follow the message, a line
+ * each: only they make a message of several lines, whatever names of tables in it look like.
  */
 export class AfterimageError extends Error {
   readonly code: string;
   readonly advice: string;
 
-  constructor(code: string, message: string, advice: string, options?: { cause?: unknown }) {
-    super(message, options);
+  constructor(code: string, message: string, advice: string, options: { cause?: unknown; items?: string[] } = {}) {
+    const { items = [], ...rest } = options;
+    super([message.replaceAll(ITEM, printable(ITEM)), ...items.map(printable)].join(ITEM), rest);
     this.name = "AfterimageError";
     this.code = code;
     this.advice = advice;
@@ -34,10 +39,7 @@ export function printable(text: string): string {
   });
 }
 
-/** Between the items of a message that is a list. */
-const ITEM = "\n  - ";
-
-/** As `printable`, but a message that is a list stays one; its items' own texts have no line breaks. */
+/** The message of an AfterimageError, as `printable`; one that is a list stays one. */
 export function printableMessage(message: string): string {
   return message.split(ITEM).map(printable).join(ITEM);
 }

@@ -67,9 +67,11 @@ export function formatLine(line: string, stream: NodeJS.WriteStream = process.st
   const colour = COLOURS[level as keyof typeof COLOURS] ?? "white";
   const clock = styleText("gray", String(time).slice(11, 23), { stream });
   const name = styleText(colour, String(level).padEnd(5), { stream });
+  // Only errors come with advice, and only their messages may be lists.
+  const text = (rest.advice === undefined ? printable : printableMessage)(String(msg));
   const details = Object.entries(rest).map(([key, value]) => {
-    const text = typeof value === "string" ? value : JSON.stringify(value);
-    return styleText("gray", `${key}=${printable(text)}`, { stream });
+    const shown = typeof value === "string" ? value : JSON.stringify(value);
+    return styleText("gray", `${key}=${printable(shown)}`, { stream });
   });
-  return `${[clock, name, ...(msg === undefined ? [] : [printableMessage(String(msg))]), ...details].join(" ")}\n`;
+  return `${[clock, name, ...(msg === undefined ? [] : [text]), ...details].join(" ")}\n`;
 }

@@ -1,6 +1,6 @@
 // Turns what zod found into problems a person can act on: the path, what was given (never a secret), what is expected.
 import type { z } from "zod";
-import { AfterimageError, printable } from "../errors.ts";
+import { AfterimageError } from "../errors.ts";
 import { shown } from "./redact.ts";
 import { environmentName, flagName, SETTINGS, type Setting, settingAt } from "./settings.ts";
 import type { Problem, RawSettings } from "./sources.ts";
@@ -34,11 +34,11 @@ export function problemsError(problems: readonly Problem[]): AfterimageError {
   const codes = new Set(problems.map((problem) => problem.code));
   const code = codes.size === 1 ? problems[0]!.code : "CONFIG_INVALID";
   if (problems.length === 1) return new AfterimageError(code, problems[0]!.text, problems[0]!.advice);
-  const list = problems.map(({ text, advice }) => `\n  - ${printable(text)} ${printable(advice)}`).join("");
   return new AfterimageError(
     code,
-    `The configuration has ${problems.length} mistakes:${list}`,
+    `The configuration has ${problems.length} mistakes:`,
     "Mend each of them; docs/configuration.md lists all settings.",
+    { items: problems.map(({ text, advice }) => `${text} ${advice}`) },
   );
 }
 

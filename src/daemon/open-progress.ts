@@ -44,7 +44,6 @@ export async function openProgress(
   client: pg.Client,
   connection: KafkaConnection,
 ): Promise<OpenProgress> {
-  const identity = await readServerIdentity(client);
   const slot = await readSlot(client, config.postgres.slot);
   let publication = await readPublication(client, config.postgres.publication);
   if (slot === null || publication === null) {
@@ -66,6 +65,9 @@ export async function openProgress(
   const stored = await readProgress(connection, topics.progress);
   const schemas = await readSchemas(connection, topics.schemas);
   failpoint("progress.read");
+  // After the record: a daemon that was stopped in between finds what another has published meanwhile, and a position of
+  // the server from before that would look like one restored from a backup.
+  const identity = await readServerIdentity(client);
   if (stored === null) {
     await checkNothingPublished(connection, config.stream);
   }

@@ -1,5 +1,5 @@
 // What a check found: a stable code, how bad it is, and the exact remedy. Rendering and halting are others' business.
-import { AfterimageError, printable } from "../errors.ts";
+import { AfterimageError } from "../errors.ts";
 
 export interface Finding {
   readonly code: string;
@@ -36,12 +36,10 @@ export function findingsError(findings: readonly Finding[]): AfterimageError | n
   const [first, ...others] = errors;
   if (first === undefined) return null;
   if (others.length === 0) return new AfterimageError(first.code, first.what, first.remedy);
-  const list = errors
-    .map(({ code, what, remedy }) => `\n  - ${code}: ${printable(what)} ${printable(remedy)}`)
-    .join("");
   return new AfterimageError(
     first.code,
-    `${errors.length} things must be mended first:${list}`,
+    `${errors.length} things must be mended first:`,
     "Mend each of them; `afterimage doctor` checks them again.",
+    { items: errors.map(({ code, what, remedy }) => `${code}: ${what} ${remedy}`) },
   );
 }

@@ -33,3 +33,17 @@ test("the unexpected is INTERNAL, without stack and without a library's message"
   expect(toAfterimageError(new TypeError("x is not a function")).message).toContain("TypeError: x is not a function");
   expect(toAfterimageError(undefined).code).toBe("INTERNAL");
 });
+
+test("a name can't make a message look like a list of findings", () => {
+  const forged = "a\n  - KEY_OK: forged line";
+  const single = renderError(new AfterimageError("X", `Table ${forged} has no key.`, "Mend it."));
+  expect(single.split("\n")).toHaveLength(3);
+  const list = renderError(new AfterimageError("X", "2 things:", "Mend them.", { items: [forged, "b"] }));
+  expect(list.split("\n").map((line) => line.slice(0, 12))).toEqual([
+    expect.anything(),
+    "  - a\\u000a  -".slice(0, 12),
+    "  - b",
+    expect.stringContaining("→"),
+    "",
+  ]);
+});
