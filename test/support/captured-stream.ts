@@ -29,15 +29,8 @@ export class CapturedStream {
   }
 
   /** Runs `setup` in a fresh database and starts a daemon that captures all of it; on the run's own servers by default. */
-  static async create(
-    setup: string,
-    settings: Record<string, string> = {},
-    servers: { postgresUrl: string; brokers: string[] } = {
-      postgresUrl: inject("postgresUrl"),
-      brokers: inject("brokers"),
-    },
-  ): Promise<CapturedStream> {
-    const stream = await CapturedStream.prepare(setup, settings, servers);
+  static async create(...given: Parameters<typeof CapturedStream.prepare>): Promise<CapturedStream> {
+    const stream = await CapturedStream.prepare(...given);
     await stream.start();
     return stream;
   }

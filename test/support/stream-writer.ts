@@ -41,7 +41,6 @@ export interface StreamWriterOptions {
 export const TEXT = 25;
 export const INT4 = 23;
 export const INT8 = 20;
-export const BOOL = 16;
 export const NUMERIC = 1700;
 export const TIMESTAMPTZ = 1184;
 

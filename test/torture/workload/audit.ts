@@ -1,8 +1,6 @@
 // The audit: AFTER triggers that write every change of the captured tables into a table of its own, inside the
 // transaction that makes the change. What rolls back leaves nothing in it.
 
-export const AUDIT = "public.audit";
-
 /**
  * The settings that a value's text depends on, as src/source/session-settings.ts pins them. They are repeated here on
  * purpose: the oracle must not change when the product does.
