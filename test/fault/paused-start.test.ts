@@ -21,13 +21,12 @@ test.each<Failpoint>(["session.slot-held", "producer.initialised", "progress.rea
   await stream.daemon.kill();
   const paused = stream.spawn(armed(name, 1, "stop", join(folder, "counts")));
   try {
-    const walsender = await waitFor(
-      async () =>
-        (await stream.sql("SELECT active_pid FROM pg_replication_slots WHERE active AND database = current_database()"))
-          .rows[0]?.active_pid,
-      { what: "the stopped daemon to hold the slot" },
-    );
+    // Before it stands, the slot may still be that of the daemon that was killed.
     await waitFor(() => stateOf(paused.pid) === "T", { what: "it to be stopped" });
+    const { rows } = await stream.sql(
+      "SELECT active_pid FROM pg_replication_slots WHERE active AND database = current_database()",
+    );
+    const walsender = rows[0]!.active_pid;
     await stream.sql("SELECT pg_terminate_backend($1)", [walsender]); // as wal_sender_timeout would
     await stream.start();
     await stream.sql("INSERT INTO t SELECT generate_series(101, 5000)");

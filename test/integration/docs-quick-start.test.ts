@@ -96,7 +96,7 @@ function readView(file: string): unknown[] {
   if (!existsSync(file)) {
     return [];
   }
-  const database = new DatabaseSync(file, { readOnly: true });
+  const database = new DatabaseSync(file, { readOnly: true, timeout: 5_000 });
   try {
     const isSetUp = database.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'products'").get() !== undefined;
     const rows = isSetUp ? database.prepare("SELECT id, name, price FROM products ORDER BY id").all() : [];

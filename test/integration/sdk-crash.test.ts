@@ -84,7 +84,7 @@ test("SIGKILL in the middle of the work, several times", async () => {
   const last = startView(stream, file);
   await publishRound(999);
   const positions = () => {
-    const database = new DatabaseSync(file, { readOnly: true });
+    const database = new DatabaseSync(file, { readOnly: true, timeout: 5_000 });
     try {
       return database.prepare("SELECT count(*) AS n FROM events").get()!.n as number;
     } finally {
@@ -95,7 +95,7 @@ test("SIGKILL in the middle of the work, several times", async () => {
   last.child.kill("SIGTERM");
   expect(await once(last.child, "close")).toEqual([0, null]);
 
-  const database = new DatabaseSync(file, { readOnly: true });
+  const database = new DatabaseSync(file, { readOnly: true, timeout: 5_000 });
   const events = database
     .prepare("SELECT count(*) AS n, count(DISTINCT sequence) AS d, max(sequence) AS m FROM events")
     .get();

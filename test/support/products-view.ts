@@ -80,7 +80,7 @@ export function start(
 }
 
 export function query(file: string, sql: string): Record<string, unknown>[] {
-  const database = new DatabaseSync(file, { readOnly: true });
+  const database = new DatabaseSync(file, { readOnly: true, timeout: 5_000 });
   try {
     return database
       .prepare(sql)

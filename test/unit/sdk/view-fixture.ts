@@ -56,7 +56,7 @@ export async function openView(
 }
 
 export function rowsOf(file: string): unknown[] {
-  const database = new DatabaseSync(file, { readOnly: true });
+  const database = new DatabaseSync(file, { readOnly: true, timeout: 5_000 });
   try {
     return database
       .prepare("SELECT * FROM products ORDER BY id")
