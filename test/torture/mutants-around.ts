@@ -102,13 +102,10 @@ export const AROUND_MUTANTS: readonly Mutant[] = [
     finds: [[10, "duplicated", "a list has an element twice"]],
     mutate(evidence) {
       const rows = evidence.contents.get(LISTS) ?? [];
-      const [first, ...others] = rows;
-      const elements = first!.get("elements")!.replace(/\{([^,}]+)/, "{$1,$1");
-      const contents = new Map([
-        ...evidence.contents,
-        [LISTS, [new Map([...first!, ["elements", elements]]), ...others]],
-      ]);
-      return { ...evidence, contents };
+      const at = middleIndex(rows, (row) => row.get("elements") !== "{}", "list with an element");
+      const elements = rows[at]!.get("elements")!.replace(/\{([^,}]+)/, "{$1,$1");
+      const doubled = replaced(rows, at, new Map([...rows[at]!, ["elements", elements]]));
+      return { ...evidence, contents: new Map([...evidence.contents, [LISTS, doubled]]) };
     },
   },
   {

@@ -60,7 +60,8 @@ function withChangedColumn(
 }
 
 const rawly = (change: (value: string) => string) => (evidence: Evidence) => {
-  const { record } = middle(candidates(evidence, "insert"), () => true, "insert");
+  const changes = ({ record: { value } }: Candidate) => change(value!) !== value;
+  const { record } = middle(candidates(evidence, "insert"), changes, "insert that this changes");
   return changeRecord(evidence, record, (own) => ({ ...own, value: change(own.value!) }));
 };
 
@@ -168,8 +169,9 @@ export const CONTENT_MUTANTS: readonly Mutant[] = [
       );
       const column = wordColumn(victim)!;
       const audit = auditOf(evidence, victim)!;
-      const lie = { ...audit, old: new Map([...audit.old!, [column, "777"]]) };
-      const mutated = changeEvent(evidence, victim, { before: { ...victim.event.before, [column]: "777" } });
+      const other = `${victim.event.before![column]}7`;
+      const lie = { ...audit, old: new Map([...audit.old!, [column, other]]) };
+      const mutated = changeEvent(evidence, victim, { before: { ...victim.event.before, [column]: other } });
       return { ...mutated, audit: evidence.audit.map((row) => (row === audit ? lie : row)) };
     },
   },
@@ -178,8 +180,11 @@ export const CONTENT_MUTANTS: readonly Mutant[] = [
     finds: [DIFFERS, [4, "other", "a before image is not the row that was there"]],
     mutate(evidence) {
       const byKey = Map.groupBy(candidates(evidence, "update"), ({ spec, record }) => `${spec.table} ${record.key}`);
+      const differ = (one: Candidate, other: Candidate) =>
+        JSON.stringify(one.event.before) !== JSON.stringify(other.event.before);
       const pairs = [...byKey.values()].filter(
-        (own) => own.length >= 2 && own[0]!.event.before !== null && own[0]!.record.key !== null,
+        ([one, other]) =>
+          other !== undefined && one!.event.before !== null && one!.record.key !== null && differ(one!, other),
       );
       const [one, other] = middle(pairs, () => true, "key with two updates");
       const images = ({ event: { before, after } }: Candidate) => ({ before, after });
@@ -227,9 +232,7 @@ export const CONTENT_MUTANTS: readonly Mutant[] = [
   {
     name: "a number is written as text",
     finds: [NO_EVENT],
-    mutate: rawly((value) =>
-      value.replace(/"after":\{("\w+"):(-?\d+)/, '"after":{$1:"$2"').replace(/("after":\{"\w+":)"(?!\d)/, '$1 "'),
-    ),
+    mutate: rawly((value) => value.replace(/("after":\{"\w+":)(-?\d+)(?=[,}])/, '$1"$2"')),
   },
 ];
 

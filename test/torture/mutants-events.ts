@@ -11,11 +11,29 @@ import {
   withSource,
 } from "./forge.ts";
 import type { Mutant } from "./mutants.ts";
-import { candidates, changeRecord, changeRecords, forged, hasRows, isRow, middle } from "./mutants-tools.ts";
+import {
+  type Candidate,
+  candidates,
+  changeRecord,
+  changeRecords,
+  type EventJson,
+  forged,
+  hasRows,
+  isRow,
+  middle,
+} from "./mutants-tools.ts";
 
-const isTransfer = (run: readonly ForgedEvent[], { constantSum: { table } }: Evidence) =>
-  run.filter(({ value }) => value.startsWith(`{"v":1,"table":${JSON.stringify(table)},"operation":"update"`)).length >=
-  2;
+/** Two updates, of which each changes the balance. */
+function isTransfer(run: readonly ForgedEvent[], { constantSum: { table, column } }: Evidence): boolean {
+  return run.every(({ value }) => {
+    if (!value.startsWith(`{"v":1,"table":${JSON.stringify(table)},"operation":"update"`)) return false;
+    const { before, after } = JSON.parse(value) as EventJson;
+    return before?.[column] !== after?.[column];
+  });
+}
+
+/** Which row of which transaction an event concerns. */
+const changeName = ({ record }: Candidate): string => `${sourceOf(record.value!).xid} ${record.topic} ${record.key}`;
 
 export const EVENT_MUTANTS: readonly Mutant[] = [
   {
@@ -95,7 +113,14 @@ export const EVENT_MUTANTS: readonly Mutant[] = [
   {
     name: "an event is there twice under two numbers",
     finds: [[2, "duplicated", "a change has a second event"]],
-    mutate: (evidence) => forged(evidence, (runs, at) => runs[at]!.splice(1, 0, runs[at]![0]!), hasRows(1)),
+    // A later change of the same row would be taken for the one that stands too early.
+    mutate: (evidence) =>
+      forged(
+        evidence,
+        (runs, at) => runs[at]!.splice(1, 0, runs[at]![0]!),
+        (run) =>
+          hasRows(1)(run) && !run.slice(1).some(({ topic, key }) => topic === run[0]!.topic && key === run[0]!.key),
+      ),
   },
   {
     name: "a transaction is there twice, with numbers of its own",
@@ -135,22 +160,18 @@ export const EVENT_MUTANTS: readonly Mutant[] = [
     name: "a subtransaction that was rolled back is there",
     finds: [[2, "other", "an event has no change"]],
     mutate(evidence) {
+      const updates = new Set(candidates(evidence, "update").map(changeName));
       const { record } = middle(
         candidates(evidence, "insert"),
-        ({ event }) => event.previousKey === undefined,
-        "insert",
+        // An update that the transaction kept would be taken for the one that it took back.
+        (one) => one.event.previousKey === undefined && !updates.has(changeName(one)),
+        "insert without an update",
       );
       const { sequence } = sourceOf(record.value!);
       const events = takeApart(evidence);
       const at = events.findIndex(({ value }) => sourceOf(value).sequence === sequence);
-      // Other values under the same key: what the transaction took back.
-      const value = events[at]!.value.replace(/"after":\{.*\},"timestamp"/, (after) =>
-        after.replaceAll(/"[^"]{3,}"(?=[,}])/g, '"taken back"'),
-      );
-      return putTogether(
-        evidence,
-        events.toSpliced(at, 0, { ...events[at]!, value: value.replace('"insert"', '"update"') }),
-      );
+      const value = events[at]!.value.replace('"operation":"insert"', '"operation":"update"');
+      return putTogether(evidence, events.toSpliced(at, 0, { ...events[at]!, value }));
     },
   },
 ];

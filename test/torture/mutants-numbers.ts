@@ -21,7 +21,7 @@ export const NUMBER_MUTANTS: readonly Mutant[] = [
       const victim = middle(evidence.records, (record) => !isRow(record), "truncate");
       return changeRecord(evidence, victim, (record) => ({
         ...record,
-        value: record.value!.replace(/\d{3}Z"/, '000Z"'),
+        value: record.value!.replace(/\d(?=Z",)/, (digit) => (digit === "0" ? "1" : "0")),
       }));
     },
   },

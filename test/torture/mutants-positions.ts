@@ -1,6 +1,6 @@
 // Mutants of progress, of what Postgres is told, of who writes, and of what offsets hold.
 import type { Evidence, PositionSample, ReadRecord } from "./evidence.ts";
-import { formatLsn, parseLsn, sourceOf } from "./forge.ts";
+import { sourceOf } from "./forge.ts";
 import type { Mutant } from "./mutants.ts";
 import { changeRecord, isAt, middle, middleIndex, replaced } from "./mutants-tools.ts";
 
@@ -9,7 +9,7 @@ interface Progress {
   sequence: number;
   completeSequence: number;
   endLsn: string;
-  last: { index: number; complete: boolean } | null;
+  last: { commitLsn: string; index: number; complete: boolean } | null;
   partitions: Record<string, Record<string, { sequence: number; offset: number }>>;
 }
 
@@ -63,6 +63,9 @@ function changeProducer(evidence: Evidence, victim: ReadRecord, change: Partial<
   return { ...mutated, progress: mutated.progress.map(changed) };
 }
 
+const isOfOneProducer = (one: ReadRecord, other: ReadRecord): boolean =>
+  one.producerId === other.producerId && one.producerEpoch === other.producerEpoch;
+
 export const POSITION_MUTANTS: readonly Mutant[] = [
   {
     name: "Postgres is told more than is stored",
@@ -108,7 +111,9 @@ export const POSITION_MUTANTS: readonly Mutant[] = [
     name: "endLsn is beyond what is published",
     finds: [[7, "other", "endLsn is beyond an event that follows"]],
     mutate(evidence) {
-      const at = middleIndex(evidence.progress, isWhole, "progress record");
+      const last = evidence.progress.findLastIndex(hasEvents);
+      const isInside = (record: ReadRecord, at: number) => at < last && isWhole(record);
+      const at = middleIndex(evidence.progress, isInside, "progress record before another");
       const end = parse(evidence.progress.at(-1)!).endLsn;
       return rewrite(evidence, evidence.progress[at]!, (progress) => {
         progress.endLsn = end;
@@ -120,7 +125,7 @@ export const POSITION_MUTANTS: readonly Mutant[] = [
     finds: [[7, "other", "endLsn is not beyond the last whole transaction"]],
     mutate: (evidence) =>
       changeProgress(evidence, isWhole, (progress) => {
-        progress.endLsn = formatLsn(parseLsn(progress.endLsn) - 0x1000n);
+        progress.endLsn = progress.last!.commitLsn;
       }),
   },
   {
@@ -172,7 +177,9 @@ export const POSITION_MUTANTS: readonly Mutant[] = [
     name: "an older epoch writes after a newer one",
     finds: [[8, "other", "an older producer writes after a newer one"]],
     mutate(evidence) {
-      const victim = evidence.progress.at(-2)!;
+      const { progress } = evidence;
+      const follows = (record: ReadRecord, at: number) => at > 0 && isOfOneProducer(progress[at - 1]!, record);
+      const victim = progress[progress.findLastIndex(follows)]!;
       return changeProducer(evidence, victim, { producerEpoch: victim.producerEpoch - 1 });
     },
   },
@@ -180,8 +187,11 @@ export const POSITION_MUTANTS: readonly Mutant[] = [
     name: "a producer writes again after another has written",
     finds: [[8, "other", "an older producer writes after a newer one"]],
     mutate(evidence) {
-      const at = evidence.progress.length >> 1;
-      return changeProducer(evidence, evidence.progress[at]!, { producerId: "987654321" });
+      const { progress } = evidence;
+      const isBetween = (_: ReadRecord, at: number) =>
+        at > 0 && at + 1 < progress.length && isOfOneProducer(progress[at - 1]!, progress[at + 1]!);
+      const victim = middle(progress, isBetween, "progress record between two of one producer");
+      return changeProducer(evidence, victim, { producerId: "987654321" });
     },
   },
   {

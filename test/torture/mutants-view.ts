@@ -3,26 +3,32 @@ import type { Contents, Evidence, TextRow } from "./evidence.ts";
 import type { Mutant } from "./mutants.ts";
 import { middle, middleIndex, otherColumn, replaced } from "./mutants-tools.ts";
 
+/** A number as well as a text. */
+const OTHER = "777";
+
 type Side = "contents" | "view";
 
-/** Changes the rows of the table that has most of them. */
+const hasOther = (column: string) => (row: TextRow) => row.get(column) !== null && row.get(column) !== OTHER;
+
+/** Changes the rows of the keyed table that has most of them; one has another value in the column than `OTHER`. */
 function changeRows(
   evidence: Evidence,
   side: Side,
   change: (rows: readonly TextRow[], column: string) => readonly TextRow[],
 ): Evidence {
   const contents: Contents = evidence[side] ?? new Map();
-  const isKeyed = (table: string) =>
-    evidence.tables.some((spec) => spec.table === table && spec.key.length > 0 && otherColumn(spec));
-  const keyed = [...contents].filter(([table]) => isKeyed(table)).sort(([, a], [, b]) => b.length - a.length);
-  const [table, rows] = keyed[0]!;
-  const column = otherColumn(evidence.tables.find((spec) => spec.table === table)!)!;
-  return { ...evidence, [side]: new Map([...contents, [table, change(rows, column)]]) };
+  const tables = evidence.tables
+    .map((spec) => ({ spec, column: otherColumn(spec), rows: contents.get(spec.table) ?? [] }))
+    .filter(({ spec, column, rows }) => spec.key.length > 0 && column !== undefined && rows.some(hasOther(column)))
+    .sort((a, b) => b.rows.length - a.rows.length);
+  if (tables.length === 0) throw new RangeError("The evidence holds no keyed table with rows.");
+  const { spec, column, rows } = tables[0]!;
+  return { ...evidence, [side]: new Map([...contents, [spec.table, change(rows, column!)]]) };
 }
 
 const otherValue = (rows: readonly TextRow[], column: string) => {
-  const at = middleIndex(rows, (row) => row.get(column) !== null, "row with a value");
-  return replaced(rows, at, new Map([...rows[at]!, [column, "777"]]));
+  const at = middleIndex(rows, hasOther(column), "row with another value");
+  return replaced(rows, at, new Map([...rows[at]!, [column, OTHER]]));
 };
 
 export const VIEW_MUTANTS: readonly Mutant[] = [

@@ -7,7 +7,7 @@ import { Follower, readStream } from "./collect-kafka.ts";
 import { collectPostgres, createOracleSlot, dropOracleSlot } from "./collect-postgres.ts";
 import type { Evidence } from "./evidence.ts";
 import { putTogether, takeApart } from "./forge.ts";
-import { MUTANTS } from "./mutants.ts";
+import { MUTANTS, mutated } from "./mutants.ts";
 import { seeded } from "./random.ts";
 import { Sampler } from "./sampler.ts";
 import { CAPTURED, KEYLESS, setupSql } from "./workload/setup.ts";
@@ -123,9 +123,9 @@ test("taken apart and put together it has none either", () => {
   expect(check(putTogether(evidence, takeApart(evidence))).violations).toEqual([]);
 });
 
-test.each(MUTANTS)("$name: found", { timeout: 60_000 }, ({ finds, mutate }) => {
-  const { violations } = check(mutate(evidence));
-  for (const [invariant, kind, what] of finds) {
+test.each(MUTANTS)("$name: found", { timeout: 60_000 }, (mutant) => {
+  const { violations } = check(mutated(mutant, evidence));
+  for (const [invariant, kind, what] of mutant.finds) {
     expect(violations).toContainEqual({ invariant, kind, what: expect.stringMatching(`^${what}`) });
   }
 });

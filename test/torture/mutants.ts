@@ -1,4 +1,5 @@
 // Ways in which a history can be wrong, each as a change of faultless evidence. A checker that lets one pass is a defect.
+import { isDeepStrictEqual } from "node:util";
 import type { Evidence } from "./evidence.ts";
 import { AROUND_MUTANTS } from "./mutants-around.ts";
 import { CONTENT_MUTANTS } from "./mutants-content.ts";
@@ -15,6 +16,13 @@ export interface Mutant {
   readonly finds: readonly (readonly [invariant: Invariant, kind: Violation["kind"], what: string])[];
   /** Throws when the evidence has nothing that could be broken in this way. */
   readonly mutate: (evidence: Evidence) => Evidence;
+}
+
+/** Throws also when the mutant leaves everything as it is: then its victim was badly chosen, and nothing would be tried. */
+export function mutated({ name, mutate }: Mutant, evidence: Evidence): Evidence {
+  const result = mutate(evidence);
+  if (isDeepStrictEqual(result, evidence)) throw new Error(`The mutant "${name}" changes nothing.`);
+  return result;
 }
 
 export const MUTANTS: readonly Mutant[] = [

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { check } from "../../torture/checker/check.ts";
 import { putTogether, takeApart } from "../../torture/forge.ts";
-import { MUTANTS } from "../../torture/mutants.ts";
+import { MUTANTS, mutated } from "../../torture/mutants.ts";
 import { syntheticEvidence } from "./synthetic.ts";
 
 const evidence = syntheticEvidence();
@@ -11,9 +11,9 @@ test("evidence that is taken apart and put together has no violation", () => {
   expect(check(putTogether(evidence, takeApart(evidence))).violations).toEqual([]);
 });
 
-test.each(MUTANTS)("$name: found", ({ finds, mutate }) => {
-  const { violations } = check(mutate(evidence));
-  for (const [invariant, kind, what] of finds) {
+test.each(MUTANTS)("$name: found", (mutant) => {
+  const { violations } = check(mutated(mutant, evidence));
+  for (const [invariant, kind, what] of mutant.finds) {
     expect(violations).toContainEqual({ invariant, kind, what: expect.stringMatching(`^${what}`) });
   }
 });

@@ -1,6 +1,7 @@
 // Evidence of a history that never took place: a database in memory, and what a faultless stream would hold of it.
 import { Partitioners } from "kafkajs";
 import type { AuditRow, ReadRecord, SourceCommit, TableSpec, TextRow } from "../../torture/evidence.ts";
+import type { Random } from "../../torture/random.ts";
 
 export const STREAM = "story";
 export const PARTITIONS = 4;
@@ -42,11 +43,13 @@ export class Story {
   #last: object | null = null;
   #ordinal = 0n;
   #transactions = 0;
+  readonly #random: Random;
   #vector: Record<string, Record<string, { sequence: number; offset: number }>> = {};
   readonly #offsets = new Map<string, bigint>();
 
-  constructor(tables: readonly TableSpec[]) {
+  constructor(tables: readonly TableSpec[], random: Random) {
     this.tables = tables;
+    this.#random = random;
     this.rows = new Map(tables.map(({ table }) => [table, []]));
     this.publish();
   }
@@ -62,7 +65,9 @@ export class Story {
     const xid8 = String(0x1_0000_0000n + 700n + BigInt(number ^ 1));
     const xid = String(BigInt(xid8) & 0xffff_ffffn);
     const commitLsn = this.endLsn + 0x100n;
-    const timestamp = `2026-11-22T18:00:${String(number % 60).padStart(2, "0")}.123456Z`;
+    const second = String(number % 60).padStart(2, "0");
+    const micros = String(this.#random.pick([0, 123_000, this.#random.int(0, 999_999)])).padStart(6, "0");
+    const timestamp = `2026-11-22T18:00:${second}.${micros}Z`;
     let index = 0;
     pieces.forEach((piece, at) => {
       const isLastPiece = at === pieces.length - 1;

@@ -1,5 +1,6 @@
 // A faultless history, made up, with everything in it that mutants break.
 import type { Contents, Evidence, HealthSample, PositionSample, TableSpec, ViewLook } from "../../torture/evidence.ts";
+import { type Random, seeded } from "../../torture/random.ts";
 import { type Changes, PARTITIONS, STREAM, Story } from "./story.ts";
 
 const spec = (
@@ -34,6 +35,20 @@ const TABLES: readonly TableSpec[] = [
 const ACCOUNTS = 12;
 const BODY = "long ".repeat(800);
 const WEIGHTS = ["-0", "1e-07", "0.1", "NaN", "Infinity", "1e+23"];
+/** Texts that mutants could be misled by. */
+const WORDS = [
+  "'NULL'",
+  "777",
+  "-5",
+  "",
+  "null",
+  "true",
+  '"after":{"a":1',
+  '},"timestamp":"',
+  ',"schema":1',
+  "{x,y}",
+  "7",
+];
 
 const odd = (id: string, z: string, one: string | null) =>
   JSON.parse(JSON.stringify({ z, 1: one }).replace("{", `{"__proto__":"${id}",`));
@@ -56,46 +71,56 @@ function append(story: Story, changes: Changes, id: string, element: string): vo
   else changes.update("public.lists", { id }, { elements: list.elements!.replace("}", `,${element}}`) });
 }
 
-function seed(story: Story): void {
+function fill(story: Story): void {
   story.transaction((changes) => {
     for (let id = 1; id <= ACCOUNTS; id++) changes.insert("public.accounts", { id: String(id), balance: "1000" });
     for (let id = 1; id <= 3; id++) changes.insert("public.notes", { id: String(id), revision: "1", body: BODY });
   });
 }
 
-/** One of everything; `round` keeps rows apart. */
-function play(story: Story, round: number): void {
+/** One of everything, in any order, with any values; `round` keeps rows apart. */
+function play(story: Story, round: number, random: Random): void {
   const id = String(round);
-  story.transaction(transfer(story, 1 + (round % ACCOUNTS), 1 + ((round + 5) % ACCOUNTS)));
-  story.transaction((changes) => {
-    for (let list = 1; list <= 6; list++) append(story, changes, String(list), `${round}-${list}`);
-  });
-  story.transaction((changes) => {
-    changes.update("public.notes", { id: String(1 + (round % 3)) }, { revision: String(round + 2) }, ["body"]);
-    changes.insert("public.keyed", { tenant: "t", code: `c${id}`, value: "'NULL'", body: BODY });
-    changes.update("public.keyed", { code: `c${id}` }, { code: `d${id}`, value: null }, ["body"]);
-  });
-  story.transaction((changes) => {
-    changes.insert("public.heap", { a: "1", b: "alike" });
-    changes.insert("public.heap", { a: "1", b: "alike" });
-    changes.update("public.heap", { b: "alike" }, { b: `other ${id} "\\` });
-    changes.insert("public.typed", { id, flag: round % 2 ? "t" : "f", weight: WEIGHTS[round % WEIGHTS.length]! });
-  });
-  story.transaction((changes) => {
-    changes.insert('public."Odd t"', odd(id, "é😀\n", null));
-    changes.update('public."Odd t"', JSON.parse(`{"__proto__":"${id}"}`), { 1: 'x,"sequence":1' });
-    changes.update("public.typed", { id }, { flag: null });
-    changes.delete("public.heap", { b: "alike" });
-    changes.update("public.typed", { id }, { weight: "2" });
-    changes.delete("public.typed", { id });
-    changes.insert("public.typed", { id, flag: "f", weight: "2.5" });
-  });
-  story.transaction((changes) => {
-    changes.insert("public.wiped_a", { id, value: "a" });
-    changes.insert("public.wiped_b", { id, value: "b" });
-    if (round % 4 === 3) changes.truncate("public.wiped_a", "public.wiped_b");
-  });
+  const word = () => (random.chance(0.5) ? random.pick(WORDS) : random.text(random.int(0, 12)));
+  const from = random.int(1, ACCOUNTS);
+  const transactions: ((changes: Changes) => void)[] = [
+    transfer(story, from, 1 + ((from + random.int(0, ACCOUNTS - 2)) % ACCOUNTS)),
+    (changes) => {
+      for (let list = 1; list <= 6; list++) append(story, changes, String(list), `${round}-${list}`);
+    },
+    (changes) => {
+      changes.update("public.notes", { id: String(random.int(1, 3)) }, { revision: String(round + 2) }, ["body"]);
+      changes.insert("public.keyed", { tenant: "t", code: `c${id}`, value: word(), body: BODY });
+      changes.update("public.keyed", { code: `c${id}` }, { code: `d${id}`, value: null }, ["body"]);
+    },
+    (changes) => {
+      changes.insert("public.heap", { a: "1", b: "alike" });
+      changes.insert("public.heap", { a: "1", b: "alike" });
+      changes.update("public.heap", { b: "alike" }, { b: `${word()} ${id} "\\` });
+    },
+    (changes) => {
+      changes.insert("public.typed", { id, flag: random.pick(["t", "f"]), weight: random.pick(WEIGHTS) });
+      changes.insert('public."Odd t"', odd(id, "é😀\n", null));
+      changes.update('public."Odd t"', JSON.parse(`{"__proto__":"${id}"}`), { 1: `${word()},"sequence":1` });
+      changes.update("public.typed", { id }, { flag: null });
+      changes.insert("public.heap", { a: "2", b: "fleeting" });
+      changes.delete("public.heap", { b: "fleeting" });
+      changes.update("public.typed", { id }, { weight: "2" });
+      changes.delete("public.typed", { id });
+      changes.insert("public.typed", { id, flag: "f", weight: "2.5" });
+    },
+    (changes) => {
+      changes.insert("public.wiped_a", { id, value: word() });
+      changes.insert("public.wiped_b", { id, value: word() });
+      if (round % 4 === 3) changes.truncate("public.wiped_a", "public.wiped_b");
+    },
+  ];
+  for (const transaction of random.shuffle(transactions)) story.transaction(transaction);
   if (round % 5 === 4) story.transaction((changes) => changes.delete("public.keyed", { code: `d${id}` }));
+  if (random.chance(0.3))
+    story.transaction((changes) =>
+      changes.insert("public.notes", { id: String(100 + round), revision: "1", body: word() }),
+    );
 }
 
 /** A transaction that is larger than a batch. */
@@ -115,16 +140,18 @@ const contentsOf = (story: Story): Contents =>
     ]),
   );
 
-export function syntheticEvidence(rounds = 24): Evidence {
-  const story = new Story(TABLES);
+/** `seed`: of the order of its transactions, its values and its times. */
+export function syntheticEvidence({ rounds = 24, seed = 0 }: { rounds?: number; seed?: number } = {}): Evidence {
+  const random = seeded(`synthetic ${seed}`);
+  const story = new Story(TABLES, random);
   const positions: PositionSample[] = [];
   const looks: ViewLook[] = [];
-  seed(story);
+  fill(story);
   for (let round = 0; round < rounds; round++) {
-    if (round === 8) story.producer = { id: "4001", epoch: 1 };
-    if (round === 16) story.producer = { id: "3000", epoch: 0 };
+    if (round === rounds >> 2) story.producer = { id: "4001", epoch: 1 };
+    if (round === rounds - random.int(1, 4)) story.producer = { id: "3000", epoch: 0 };
     const confirmed = story.endLsn;
-    play(story, round);
+    play(story, round, random);
     if (round % 6 === 5) {
       story.publish();
       bulk(story, round);
