@@ -18,6 +18,7 @@ const SETTINGS = {
   AFTERIMAGE_KEYLESS: KEYLESS,
   AFTERIMAGE_BATCH_MAX_BYTES: "64KiB",
 };
+const SEED = process.env.AFTERIMAGE_TORTURE_SEED || "mutants";
 const PARTITIONS = 4;
 const KILLS = 3;
 /** Few large transactions: the mutants are many. */
@@ -62,7 +63,7 @@ async function playHistory(): Promise<Evidence> {
   resources.defer(() => sampler.stop());
   const follower = await Follower.start(stream.brokers, stream.stream);
   resources.defer(() => follower.stop());
-  const workload = await Workload.start({ url, random: seeded("mutants"), ...LOAD });
+  const workload = await Workload.start({ url, random: seeded(SEED), ...LOAD });
   resources.defer(() => workload.stop().catch(() => undefined));
   const exits: Evidence["exits"][number][] = [];
   for (let kill = 1; kill <= KILLS; kill++) {
