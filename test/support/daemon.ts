@@ -18,6 +18,9 @@ export interface SpawnedDaemon {
   output(): string;
   stdout(): string;
   stderr(): string;
+  /** Signals that were sent through `signal` and `kill`, in order. */
+  readonly sent: readonly NodeJS.Signals[];
+  signal(signal: NodeJS.Signals): void;
   /** Sends the signal (SIGKILL by default) and waits until the process is gone. */
   kill(signal?: NodeJS.Signals): Promise<Exit>;
   /** Waits until it ends by itself. */
@@ -43,6 +46,11 @@ export function spawnNode(script: string, args: string[], env: NodeJS.ProcessEnv
   for (const stream of ["stdout", "stderr"] as const) {
     child[stream].setEncoding("utf8").on("data", (text: string) => chunks.push({ stream, text }));
   }
+  const sent: NodeJS.Signals[] = [];
+  const send = (signal: NodeJS.Signals) => {
+    sent.push(signal);
+    child.kill(signal);
+  };
   let exit: Exit | undefined;
   const gone = new Promise<Exit>((resolve, reject) => {
     child.once("error", reject);
@@ -59,8 +67,10 @@ export function spawnNode(script: string, args: string[], env: NodeJS.ProcessEnv
     output: () => text(),
     stdout: () => text("stdout"),
     stderr: () => text("stderr"),
+    sent,
+    signal: send,
     kill(signal = "SIGKILL") {
-      if (exit === undefined) child.kill(signal);
+      if (exit === undefined && child.exitCode === null && child.signalCode === null) send(signal);
       return gone;
     },
     async exited({ timeout = 20_000 } = {}) {

@@ -79,6 +79,12 @@ export interface ProcessExit {
   readonly signal: string | null;
   /** Of the message on standard error; null when it said none. */
   readonly errorCode: string | null;
+  /** Signals that the nemesis sent it, or armed it with, before it ended. */
+  readonly sent: readonly string[];
+  /** The fault in whose round it ended; null between rounds. */
+  readonly during: string | null;
+  /** Error codes with which it may end in that round. */
+  readonly allowed: readonly string[];
 }
 
 /** The rows of a table, of the folded topic, or of the view. */

@@ -115,6 +115,7 @@ class History {
     const fault = FAULTS.find((known) => known.name === name)!;
     await sleep(calmMs);
     const begun = world.now();
+    world.processes.during({ during: name, allowed: fault.allows ?? [] });
     await fault.strike(world, parameters);
     this.#requireRunning(name);
     const healedAt = world.now();
@@ -129,6 +130,7 @@ class History {
       this.#log(`  ${index + 1}. ${name} ${JSON.stringify(parameters)}: ${healedAt - begun} ms, ${took}`);
     }
     this.#requireRunning(name);
+    world.processes.during(null);
     if (this.#workload!.failure) throw this.#workload!.failure;
   }
 

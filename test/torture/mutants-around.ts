@@ -6,9 +6,15 @@ import { middle, middleIndex, replaced } from "./mutants-tools.ts";
 
 const LISTS = "public.lists";
 
+/** As asked. */
+const ENDED: ProcessExit = {
+  ...{ process: "daemon", code: 0, signal: null, errorCode: null },
+  ...{ sent: ["SIGTERM"], during: "stop-daemon", allowed: [] },
+};
+
 const withExit = (exit: Partial<ProcessExit>) => (evidence: Evidence) => ({
   ...evidence,
-  exits: [...evidence.exits, { process: "daemon" as const, code: 0, signal: null, errorCode: null, ...exit }],
+  exits: [...evidence.exits, { ...ENDED, ...exit }],
 });
 
 const withHealth = (state: string, healthy: boolean) => (evidence: Evidence) => ({
@@ -143,7 +149,36 @@ export const AROUND_MUTANTS: readonly Mutant[] = [
     finds: [[11, "other", "a process ended with an unknown code"]],
     mutate: withExit({ code: 134, errorCode: "INTERNAL" }),
   },
-  { name: "a crash", finds: [[11, "other", "a process crashed"]], mutate: withExit({ code: null, signal: "SIGSEGV" }) },
+  {
+    name: "a crash",
+    finds: [[11, "other", "a process was ended by a signal that nobody sent"]],
+    mutate: withExit({ code: null, signal: "SIGSEGV" }),
+  },
+  {
+    name: "a process is killed, and not by the nemesis",
+    finds: [[11, "other", "a process was ended by a signal that nobody sent"]],
+    mutate: withExit({ code: null, signal: "SIGKILL" }),
+  },
+  {
+    name: "a daemon halts with a code and is started again by the fault",
+    finds: [[11, "other", "a process failed where it had to go on"]],
+    mutate: withExit({ code: 4, errorCode: "POSITION_NOT_FOUND", sent: [], during: "kill-daemon" }),
+  },
+  {
+    name: "a view fails with another code than the fault allows",
+    finds: [[11, "other", "a process failed where it had to go on"]],
+    mutate: withExit({ process: "view", code: 1, errorCode: "ROW_UNKNOWN", sent: [], allowed: ["STORE_IS_LOCKED"] }),
+  },
+  {
+    name: "a process names an error that no page lists",
+    finds: [[11, "other", "a process names an error that is not documented"]],
+    mutate: withExit({ code: 4, errorCode: "SOMETHING", allowed: ["SOMETHING"] }),
+  },
+  {
+    name: "a process ends by itself as if all were done",
+    finds: [[11, "other", "a process ended that nobody had asked to"]],
+    mutate: withExit({ sent: ["SIGSTOP", "SIGCONT"] }),
+  },
   {
     name: "a daemon in a state that nobody knows",
     finds: [[11, "other", "a daemon is in an unknown state"]],

@@ -78,7 +78,10 @@ async function playHistory(): Promise<Evidence> {
     for (const statement of kill === 2 ? CERTAINLY : []) await stream.sql(statement);
     workload.resume();
     await stream.daemon.kill();
-    exits.push({ process: "daemon", code: null, signal: "SIGKILL", errorCode: null });
+    exits.push({
+      ...{ process: "daemon", code: null, signal: "SIGKILL", errorCode: null },
+      ...{ sent: stream.daemon.sent, during: "kill-daemon", allowed: [] },
+    });
     await stream.start();
   }
   await workload.stop();

@@ -9,10 +9,16 @@ import type { ViewSettings } from "./view.ts";
 
 const VIEW = fileURLToPath(new URL("view.ts", import.meta.url));
 
+/** What goes on while a process ends, and how it may end then. */
+export type Circumstance = Pick<ProcessExit, "during" | "allowed">;
+
 interface Started {
   readonly process: ProcessExit["process"];
   readonly spawned: SpawnedDaemon;
   readonly adminPort: number | null;
+  /** It kills itself: a failpoint was armed. */
+  readonly armed: readonly string[];
+  ended: (Circumstance & Pick<ProcessExit, "sent">) | null;
 }
 
 export class Processes {
@@ -20,6 +26,7 @@ export class Processes {
   readonly #view: ViewSettings;
   readonly #folder: string;
   readonly #all: Started[] = [];
+  #circumstance: Circumstance = { during: null, allowed: [] };
 
   /** `settings`: the daemon's environment. `folder`: for the view's settings. */
   constructor(settings: Readonly<Record<string, string>>, view: ViewSettings, folder: string) {
@@ -35,7 +42,7 @@ export class Processes {
       ...environment,
       AFTERIMAGE_ADMIN_PORT: String(adminPort),
     });
-    this.#all.push({ process: "daemon", spawned, adminPort });
+    this.#add("daemon", spawned, adminPort, environment);
     return spawned;
   }
 
@@ -43,8 +50,13 @@ export class Processes {
     const file = join(this.#folder, "view.json");
     writeFileSync(file, JSON.stringify(this.#view));
     const spawned = spawnNode(VIEW, [file], environment);
-    this.#all.push({ process: "view", spawned, adminPort: null });
+    this.#add("view", spawned, null, environment);
     return spawned;
+  }
+
+  /** From now on; null between rounds. */
+  during(circumstance: Circumstance | null): void {
+    this.#circumstance = circumstance ?? { during: null, allowed: [] };
   }
 
   /** Of the daemons that run. */
@@ -56,11 +68,14 @@ export class Processes {
   exits(): ProcessExit[] {
     return this.#all
       .filter((one) => !isRunning(one))
-      .map(({ process, spawned }) => ({
+      .map(({ process, spawned, ended, armed }) => ({
         process,
         code: spawned.child.exitCode,
         signal: spawned.child.signalCode,
         errorCode: /^([A-Z][A-Z0-9_]+): /m.exec(spawned.stderr())?.[1] ?? null,
+        sent: [...armed, ...(ended?.sent ?? spawned.sent)],
+        during: ended?.during ?? null,
+        allowed: ended?.allowed ?? [],
       }));
   }
 
@@ -72,6 +87,21 @@ export class Processes {
   /** The one that runs as `process` and was started last; null when none does. */
   running(process: ProcessExit["process"]): SpawnedDaemon[] {
     return this.#all.filter((one) => one.process === process && isRunning(one)).map(({ spawned }) => spawned);
+  }
+
+  #add(
+    process: ProcessExit["process"],
+    spawned: SpawnedDaemon,
+    adminPort: number | null,
+    environment: Readonly<Record<string, string>>,
+  ): void {
+    const armed = /:kill$/.test(environment.AFTERIMAGE_FAILPOINT ?? "") ? ["SIGKILL"] : [];
+    const started: Started = { process, spawned, adminPort, armed, ended: null };
+    this.#all.push(started);
+    // Signals that come later did not end it.
+    spawned.child.once("exit", () => {
+      started.ended = { ...this.#circumstance, sent: [...spawned.sent] };
+    });
   }
 
   /** SIGKILL to all that still run. */

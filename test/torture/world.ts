@@ -58,6 +58,8 @@ export interface Fault {
   readonly needs?: "cluster" | "root";
   /** How long catching up may take after it is healed; 60,000 by default. */
   readonly boundMs?: number;
+  /** Error codes with which a process may end under it; none by default: whoever ends by itself has failed. */
+  readonly allows?: readonly string[];
   /** All that is random in it, as JSON. */
   plan(random: { int(low: number, high: number): number; pick<T>(items: readonly T[]): T }): Parameters;
   /** Brings it about under load and heals it: at the end servers run, the network works, one daemon and one view run. */

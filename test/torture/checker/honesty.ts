@@ -1,11 +1,12 @@
 // Invariants 11 and 12: no process ends or reports health in a way that hides a fault, and all is published in time.
-import type { Evidence } from "../evidence.ts";
+import type { Evidence, ProcessExit } from "../evidence.ts";
+import { documentedCodes } from "./error-codes.ts";
 import type { Findings } from "./findings.ts";
 
 /** As docs/cli.md lists them. */
 const CODES = new Set([0, 1, 2, 3, 4, 5]);
-/** Those that a fault sends; any other signal is a crash. */
-const SENT = new Set(["SIGKILL", "SIGTERM", "SIGINT"]);
+/** Those that ask for an end. */
+const ASKING = new Set(["SIGTERM", "SIGINT"]);
 const STATES = new Set([
   ...["starting", "preflight", "standby", "snapshotting", "streaming", "backing-off", "draining", "stopped", "halted"],
 ]);
@@ -14,16 +15,7 @@ const READY = new Set(["streaming", "standby"]);
 
 export function checkHonesty({ exits, health }: Evidence, findings: Findings): void {
   findings.examined(11, exits.length + health.length);
-  for (const { process, code, signal, errorCode } of exits) {
-    const what = `${process}: code ${code}, signal ${signal}, ${errorCode ?? "without a message"}`;
-    if (code === null && signal === null) findings.add(11, "other", "a process ended nobody knows how", what);
-    if (code === null && signal !== null && !SENT.has(signal)) findings.add(11, "other", "a process crashed", what);
-    if (code !== null && !CODES.has(code)) findings.add(11, "other", "a process ended with an unknown code", what);
-    if (code !== null && code !== 0 && errorCode === null) {
-      findings.add(11, "other", "a process failed without naming an error", what);
-    }
-    if (errorCode === "INTERNAL") findings.add(11, "other", "a process ended by something unforeseen", what);
-  }
+  for (const exit of exits) checkExit(exit, findings);
   for (const { at, state, healthy } of health) {
     const what = `${state} after ${at} ms`;
     if (!STATES.has(state)) findings.add(11, "other", "a daemon is in an unknown state", what);
@@ -31,6 +23,22 @@ export function checkHonesty({ exits, health }: Evidence, findings: Findings): v
     else if (!healthy && READY.has(state))
       findings.add(11, "other", "a daemon calls itself unhealthy and is not", what);
   }
+}
+
+/** It ends because it was made to, and with a code only where the fault says that it may. */
+function checkExit({ process, code, signal, errorCode, sent, during, allowed }: ProcessExit, findings: Findings): void {
+  const what = `${process}: code ${code}, signal ${signal}, ${errorCode ?? "without a message"}, in ${during ?? "no round"}`;
+  const report = (sort: string) => findings.add(11, "other", sort, what);
+  if (signal !== null && !sent.includes(signal)) report("a process was ended by a signal that nobody sent");
+  if (code === 0 && !sent.some((one) => ASKING.has(one))) report("a process ended that nobody had asked to");
+  if (code === null && signal === null) report("a process ended nobody knows how");
+  if (errorCode === "INTERNAL") report("a process ended by something unforeseen");
+  else if (errorCode !== null && !documentedCodes().has(errorCode))
+    report("a process names an error that is not documented");
+  if (code === null || code === 0) return;
+  if (!CODES.has(code)) report("a process ended with an unknown code");
+  if (errorCode === null) report("a process failed without naming an error");
+  else if (!allowed.includes(errorCode)) report("a process failed where it had to go on");
 }
 
 export function checkLiveness({ rounds }: Evidence, findings: Findings): void {

@@ -70,7 +70,7 @@ const PROVOCATIONS: Readonly<Record<string, Provocation>> = {
   "cut-kafka": (world) => world.kafkaProxy.cut(),
   "cut-postgres": (world) => world.postgresProxy.cut(),
   "terminate-walsender": terminateWalsender,
-  stop: (world) => world.daemon.child.kill("SIGTERM"),
+  stop: (world) => world.daemon.signal("SIGTERM"),
 };
 
 const killDaemonAtFailpoint: Fault = {
@@ -108,7 +108,7 @@ const killViewAtFailpoint: Fault = {
     await world.view.kill();
     const view = await world.startView(armed(failpoint as Failpoint, number(nth), "kill", "/dev/null"));
     if (!(await within(world, 4000, () => hasEnded(view)))) {
-      view.child.kill("SIGTERM"); // some steps are taken at its end only
+      view.signal("SIGTERM"); // some steps are taken at its end only
       await within(world, 2000, () => hasEnded(view));
     }
     await restartView(world, 0);
@@ -119,9 +119,9 @@ const pauseView: Fault = {
   name: "pause-view",
   plan: (random) => ({ pauseMs: random.int(500, 5000) }),
   async strike(world, { pauseMs }) {
-    world.view.child.kill("SIGSTOP");
+    world.view.signal("SIGSTOP");
     await world.sleep(number(pauseMs));
-    world.view.child.kill("SIGCONT");
+    world.view.signal("SIGCONT");
   },
 };
 
@@ -158,9 +158,9 @@ const pauseDaemon: Fault = {
   plan: (random) => ({ afterMs: random.int(0, 1500), pauseMs: random.pick([500, 2500, 4000, 7000]) }),
   async strike(world, { afterMs, pauseMs }) {
     await world.sleep(number(afterMs));
-    world.daemon.child.kill("SIGSTOP");
+    world.daemon.signal("SIGSTOP");
     await world.sleep(number(pauseMs));
-    world.daemon.child.kill("SIGCONT");
+    world.daemon.signal("SIGCONT");
   },
 };
 
@@ -198,12 +198,12 @@ const pauseDaemonWithSecond: Fault = {
         await world.sleep(number(afterMs));
       }
       const reached = at === "anywhere" || (await within(world, 8000, () => isStopped(first)));
-      first.child.kill("SIGSTOP");
+      first.signal("SIGSTOP");
       const said = first.output().length;
       await enters(second.daemon, "streaming");
       await world.sleep(number(streamsMs));
       // One that did not reach the failpoint in time may still stop there, and then be of no use as the one that stays.
-      waking = setInterval(() => first.child.kill("SIGCONT"), 100);
+      waking = setInterval(() => first.signal("SIGCONT"), 100);
       await enters(first, "standby", said);
       if (survivor === "first" && reached) {
         const before = first.output().length;

@@ -179,9 +179,25 @@ export function syntheticEvidence({ rounds = 24, seed = 0 }: { rounds?: number; 
     constantSum: { table: "public.accounts", column: "balance", value: 12_000n },
     rounds: [{ round: 1, fault: "kill", healedAt: 500, caughtUpAt: 900, boundMs: 30_000 }],
     exits: [
-      { process: "daemon", code: null, signal: "SIGKILL", errorCode: null },
-      { process: "daemon", code: 4, signal: null, errorCode: "SLOT_LOST" },
-      { process: "view", code: 0, signal: null, errorCode: null },
+      {
+        process: "daemon",
+        code: null,
+        signal: "SIGKILL",
+        errorCode: null,
+        sent: ["SIGKILL"],
+        during: "kill",
+        allowed: [],
+      },
+      {
+        process: "daemon",
+        code: 4,
+        signal: null,
+        errorCode: "SLOT_LOST",
+        sent: [],
+        during: "x",
+        allowed: ["SLOT_LOST"],
+      },
+      { process: "view", code: 0, signal: null, errorCode: null, sent: ["SIGTERM"], during: null, allowed: [] },
     ],
   };
 }
