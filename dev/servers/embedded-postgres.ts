@@ -41,11 +41,14 @@ async function credentials(): Promise<Credentials> {
 export interface PostgresServer extends FreezableServer {
   /** The folder of its cluster. */
   readonly data: string;
+  /** The file that it writes its log to. */
+  readonly log: string;
 }
 
 class EmbeddedPostgres implements PostgresServer {
   readonly address: string;
   readonly data: string;
+  readonly log: string;
   #child: ChildProcess | undefined;
   readonly #folder: string;
   readonly #program: string;
@@ -56,6 +59,7 @@ class EmbeddedPostgres implements PostgresServer {
   constructor(folder: string, program: string, port: number, as: Credentials) {
     this.address = `postgres://postgres:postgres@127.0.0.1:${port}/postgres`;
     this.data = join(folder, "data");
+    this.log = join(folder, "log");
     this.#folder = folder;
     this.#program = program;
     this.#port = port;
@@ -66,7 +70,7 @@ class EmbeddedPostgres implements PostgresServer {
   async start(): Promise<void> {
     if (this.#child && !hasEnded(this.#child)) return;
     const deadline = Date.now() + 60_000;
-    const log = await open(join(this.#folder, "log"), "a");
+    const log = await open(this.log, "a");
     try {
       while (Date.now() < deadline) {
         if (this.#child === undefined || hasEnded(this.#child)) {
@@ -86,7 +90,7 @@ class EmbeddedPostgres implements PostgresServer {
     } finally {
       await log.close();
     }
-    const output = await readFile(join(this.#folder, "log"), "utf8");
+    const output = await readFile(this.log, "utf8");
     throw new AfterimageError(
       "POSTGRES_NOT_STARTED",
       `The embedded Postgres did not answer within 60 s: ${output.trim().split("\n").slice(-3).join(" ")}`,

@@ -26,19 +26,22 @@ export class KafkaNode implements FreezableServer {
   readonly address: string;
   /** Where its records are: its `log.dirs`. */
   readonly data: string;
+  /** The file that it writes its log to. */
+  readonly log: string;
   readonly #options: KafkaNodeOptions;
   #child: ChildProcess | undefined;
 
   constructor(options: KafkaNodeOptions) {
     this.address = `127.0.0.1:${options.port}`;
     this.data = options.data;
+    this.log = join(options.folder, "log");
     this.#options = options;
   }
 
   async start(): Promise<void> {
     if (this.#child && !hasEnded(this.#child)) return;
     const { folder, classPath, port, javaOptions, pidFile } = this.#options;
-    const log = await open(join(folder, "log"), "a");
+    const log = await open(this.log, "a");
     try {
       this.#child = spawn(
         "java",
@@ -56,7 +59,7 @@ export class KafkaNode implements FreezableServer {
     const deadline = Date.now() + 60_000;
     while (!(await listens(port))) {
       if (hasEnded(child) || Date.now() > deadline) {
-        const output = await readFile(join(folder, "log"), "utf8");
+        const output = await readFile(this.log, "utf8");
         throw new AfterimageError(
           "KAFKA_NOT_STARTED",
           `The embedded Kafka ${hasEnded(child) ? "ended" : "did not answer within 60 s"}: ${output.trim().slice(-1000)}`,

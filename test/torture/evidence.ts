@@ -71,6 +71,27 @@ export interface RoundTimes {
   readonly caughtUpAt: number | null;
   /** How long that may take. */
   readonly boundMs: number;
+  /** Whether the fault did what it was to do. */
+  readonly bit: boolean;
+}
+
+/** Milliseconds since the history began. */
+export interface Period {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Looks that could not be taken. */
+export interface Misses {
+  readonly count: number;
+  /** Why the last one could not. */
+  readonly last: string | null;
+}
+
+/** How a history was looked at while it went on. */
+export interface Watch {
+  readonly ms: number;
+  readonly misses: Readonly<Record<"positions" | "health" | "looks", Misses>>;
 }
 
 export interface ProcessExit {
@@ -100,6 +121,8 @@ export interface ViewLook {
 
 export interface Evidence {
   readonly stream: string;
+  /** False of a history that broke off: tables and view hold more than the stream, and can't be compared with it. */
+  readonly whole: boolean;
   readonly tables: readonly TableSpec[];
   /** Of all tables' topics, read at the end; by topic, partition and offset. */
   readonly records: readonly ReadRecord[];
@@ -120,6 +143,9 @@ export interface Evidence {
   readonly constantSum: { readonly table: string; readonly column: string; readonly value: bigint };
   readonly positions: readonly PositionSample[];
   readonly health: readonly HealthSample[];
+  /** In which nothing could get through to Kafka. */
+  readonly dark: readonly Period[];
+  readonly watch: Watch;
   readonly rounds: readonly RoundTimes[];
   readonly exits: readonly ProcessExit[];
 }

@@ -1,15 +1,21 @@
 // One history: load on real servers, one fault after the other, and then everything that was observed, for the checker.
 import { setTimeout as sleep } from "node:timers/promises";
 import { waitFor } from "../../dev/servers/wait-for.ts";
-import { Follower, readStream } from "./collect-kafka.ts";
-import { collectPostgres, createOracleSlot } from "./collect-postgres.ts";
-import type { Evidence, RoundTimes, ViewLook } from "./evidence.ts";
+import { messageOf } from "../../src/errors.ts";
+import { Follower } from "./collect-kafka.ts";
+import { createOracleSlot } from "./collect-postgres.ts";
+import { inTime } from "./deadline.ts";
+import type { RoundTimes, ViewLook } from "./evidence.ts";
+import { type Gathered, gather } from "./gather.ts";
+import { Misses } from "./misses.ts";
 import { FAULTS } from "./nemesis/faults.ts";
+import { stopProcess } from "./nemesis/steps.ts";
 import type { HistoryPlan, PlannedRound } from "./plan.ts";
 import { seeded } from "./random.ts";
-import { CANARY, RealWorld } from "./real-world.ts";
-import { appliedCount, lookAtView, readView } from "./view-reader.ts";
+import { CANARY, type RealWorld } from "./real-world.ts";
+import { appliedCount, lookAtView } from "./view-reader.ts";
 import { Workload } from "./workload/workload.ts";
+import type { Fault } from "./world.ts";
 
 const STREAMING_MS = 60_000;
 const FINAL_MS = 120_000;
@@ -18,39 +24,32 @@ const LOOK_MS = 300;
 const LOAD = { 1: { rate: 40, bulkRows: 6_000 }, 3: { rate: 20, bulkRows: 3_000 } };
 /** After a fault is healed, unless it says otherwise: servers, daemon, view and checks share the machine. */
 const BOUND_MS = 60_000;
+/** Longer than everything that a strike waits for with a limit of its own. */
+const STRIKE_MS = 240_000;
+/** A fault that came to nothing is tried so often. */
+const STRIKES = 3;
 
-export interface HistoryResult {
+export interface HistoryResult extends Gathered {
   readonly plan: HistoryPlan;
-  /** Null when it could not be gathered. */
-  readonly evidence: Evidence | null;
-  /** How many events the view noted as applied; each once, or it would have failed. */
-  readonly applied: number | null;
+  readonly rounds: readonly RoundTimes[];
   /** Processes whose output held the canary password. */
   readonly leaks: readonly string[];
-  /** What kept the history from coming to its end: a process that halted, a fault that could not be healed. */
-  readonly failure: Error | null;
+  /** What kept the history from coming to its end, and what went wrong after that. */
+  readonly failures: readonly string[];
   /** Everything the processes wrote, by file name. */
   readonly outputs: ReadonlyMap<string, string>;
   /** Operations of the workload by kind. */
   readonly operations: Readonly<Record<string, number>>;
 }
 
-export async function runHistory(plan: HistoryPlan, log: (line: string) => void): Promise<HistoryResult> {
-  const world = await RealWorld.open(plan);
-  const run = new History(plan, world, log);
-  try {
-    return await run.play();
-  } finally {
-    await world.close();
-  }
-}
-
-class History {
+export class History {
   readonly #plan: HistoryPlan;
   readonly #world: RealWorld;
   readonly #log: (line: string) => void;
   readonly #rounds: RoundTimes[] = [];
   readonly #looks: ViewLook[] = [];
+  readonly #missedLooks = new Misses();
+  readonly #failures: string[] = [];
   #workload: Workload | null = null;
   #follower: Follower | null = null;
   #looking = true;
@@ -62,36 +61,56 @@ class History {
   }
 
   async play(): Promise<HistoryResult> {
-    let evidence: Evidence | null = null;
-    let applied: number | null = null;
-    let failure: Error | null = null;
+    const world = this.#world;
     const looking = this.#look();
-    try {
+    let whole = await this.#tried("", async () => {
       await this.#begin();
-      for (const [index, round] of this.#plan.rounds.entries()) {
-        await this.#playRound(index, round);
-      }
-      ({ evidence, applied } = await this.#end(looking));
-    } catch (error) {
-      failure = error as Error;
-      this.#log(`history ${this.#plan.seed}: ${failure.message}`);
+      for (const [index, round] of this.#plan.rounds.entries()) await this.#playRound(index, round);
+      await this.#reachEnd();
+    });
+    if (!whole) {
       this.#log(await this.#describe());
-      await this.#workload?.stop().catch(() => undefined);
-    } finally {
-      this.#looking = false;
-      await looking;
-      await this.#follower?.stop();
+      whole = await this.#tried("After that: ", () => this.#recover());
     }
-    const outputs = this.#world.processes.outputs();
+    const workload = this.#workload;
+    if (!whole && workload !== null) {
+      await this.#tried("After that: ", () => inTime(workload.stop(), FINAL_MS, "The end of the workload"));
+    }
+    world.processes.during(null);
+    this.#looking = false;
+    await looking;
+    const watch = { ms: world.now(), misses: { ...world.sampler.misses, looks: this.#missedLooks.told } };
+    for (const process of ["view", "daemon"] as const) {
+      for (const running of world.processes.running(process)) {
+        await this.#tried("At the end: ", () => stopProcess(running, process));
+      }
+    }
+    const observed = { plan: this.#plan, follower: this.#follower, looks: this.#looks, rounds: this.#rounds };
+    const gathered = await gather(world, { ...observed, watch, whole });
+    await this.#tried("At the end: ", async () => this.#follower?.stop());
+    const outputs = world.processes.outputs();
     return {
+      ...gathered,
       plan: this.#plan,
-      evidence,
-      applied,
-      failure,
+      rounds: this.#rounds,
+      failures: this.#failures,
       outputs,
       leaks: [...outputs].filter(([, text]) => text.includes(CANARY)).map(([name]) => name),
       operations: Object.fromEntries(this.#workload?.counters.operations ?? []),
     };
+  }
+
+  /** Notes what goes wrong; false when something did. */
+  async #tried(when: string, work: () => Promise<unknown>): Promise<boolean> {
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      const cause = (error as Error).cause;
+      this.#failures.push(`${when}${messageOf(error)}${cause instanceof Error ? ` (${cause.message})` : ""}`);
+      this.#log(`history ${this.#plan.seed}: ${this.#failures.at(-1)}`);
+      return false;
+    }
   }
 
   async #begin(): Promise<void> {
@@ -116,22 +135,40 @@ class History {
     await sleep(calmMs);
     const begun = world.now();
     world.processes.during({ during: name, allowed: fault.allows ?? [] });
-    await fault.strike(world, parameters);
-    this.#requireRunning(name);
-    const healedAt = world.now();
     const boundMs = fault.boundMs ?? BOUND_MS;
+    const round = { round: index, fault: name, boundMs };
+    let bit: boolean;
+    try {
+      bit = await this.#strike(fault, parameters);
+      this.#requireRunning(name);
+    } catch (error) {
+      // It never healed: what it was to reach was not reached.
+      this.#rounds.push({ ...round, healedAt: world.now(), caughtUpAt: null, bit: true });
+      throw error;
+    }
+    const healedAt = world.now();
     let caughtUpAt: number | null = null;
     try {
       await world.caughtUp(boundMs);
       caughtUpAt = world.now();
     } finally {
-      this.#rounds.push({ round: index, fault: name, healedAt, caughtUpAt, boundMs });
+      this.#rounds.push({ ...round, healedAt, caughtUpAt, bit });
       const took = caughtUpAt === null ? "did not catch up" : `caught up in ${caughtUpAt - healedAt} ms`;
-      this.#log(`  ${index + 1}. ${name} ${JSON.stringify(parameters)}: ${healedAt - begun} ms, ${took}`);
+      const end = bit ? took : `came to nothing; ${took}`;
+      this.#log(`  ${index + 1}. ${name} ${JSON.stringify(parameters)}: ${healedAt - begun} ms, ${end}`);
     }
     this.#requireRunning(name);
     world.processes.during(null);
     if (this.#workload!.failure) throw this.#workload!.failure;
+  }
+
+  /** Whether it bit. */
+  async #strike(fault: Fault, parameters: PlannedRound["parameters"]): Promise<boolean> {
+    for (let strike = 1; strike <= STRIKES; strike++) {
+      const bit = await inTime(fault.strike(this.#world, parameters), STRIKE_MS, `The strike of ${fault.name}`);
+      if (bit !== false) return true;
+    }
+    return false;
   }
 
   /** A daemon that halted on its own is a finding, whatever the checker would say. */
@@ -147,7 +184,8 @@ class History {
     }
   }
 
-  async #end(looking: Promise<void>): Promise<{ evidence: Evidence; applied: number }> {
+  /** Everything that was committed is in the stream, and everything in the stream in the view. */
+  async #reachEnd(): Promise<void> {
     const world = this.#world;
     await this.#workload!.stop();
     await world.caughtUp(FINAL_MS);
@@ -159,27 +197,13 @@ class History {
       },
       { what: `all ${sequence} events in the view`, timeout: FINAL_MS },
     );
-    this.#looking = false;
-    await looking;
-    await this.#follower!.reached();
-    await world.view.kill("SIGTERM");
-    await world.daemon.kill("SIGTERM");
-    await world.sampler.stop();
-    const postgres = await collectPostgres(world.url, { stream: world.stream, partitions: this.#plan.partitions });
-    const kafka = await readStream(world.kafka.brokers, world.stream);
-    const evidence: Evidence = {
-      stream: world.stream,
-      ...postgres,
-      ...kafka,
-      followed: this.#follower!.records,
-      view: readView(world.viewFile, postgres.tables),
-      looks: this.#looks,
-      positions: world.sampler.positions,
-      health: world.sampler.health,
-      rounds: this.#rounds,
-      exits: world.processes.exits(),
-    };
-    return { evidence, applied: appliedCount(world.viewFile) };
+  }
+
+  /** After a history broke off: what the fault left is healed, and the rest may still be reached. */
+  async #recover(): Promise<void> {
+    await inTime(this.#world.mend(), FINAL_MS, "Mending servers and network");
+    if (this.#workload === null) throw new Error("The workload was not started.");
+    await this.#reachEnd();
   }
 
   /** What the processes and the servers look like when a history breaks off. */
@@ -199,8 +223,10 @@ class History {
 
   async #look(): Promise<void> {
     while (this.#looking) {
-      const look = lookAtView(this.#world.viewFile, this.#world.now());
-      if (look !== null) this.#looks.push(look);
+      this.#missedLooks.count(() => {
+        const look = lookAtView(this.#world.viewFile, this.#world.now());
+        if (look !== null) this.#looks.push(look);
+      });
       await sleep(LOOK_MS);
     }
   }

@@ -1,12 +1,13 @@
 // `npm run torture` and `npm run test:fault`: plays histories and ends with one line that says whether all held.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import type { PostgresVersion } from "../../dev/servers/postgres-versions.ts";
 import { messageOf } from "../../src/errors.ts";
-import { runHistory } from "./history.ts";
+import { toJson } from "./keep.ts";
 import { type HistoryPlan, planRun } from "./plan.ts";
-import { type HistoryReport, holds, judge, keep, lastLine, summarise, toJson } from "./report.ts";
+import { type HistoryReport, holds, lastLine, summarise, summaryOf } from "./report.ts";
+import { runHistory } from "./run.ts";
 import { SHORT_RUN } from "./short-run.ts";
 
 const HELP = `Usage: npm run torture -- [options]
@@ -19,7 +20,8 @@ const HELP = `Usage: npm run torture -- [options]
   --per-history N   rounds on one database and stream (20)
   --short           the short mixed run of CI
   --replay FILE     the plan.json that a failed history left, once more
-  --report FILE     where the JSON report goes (torture-report/report.json)`;
+  --report FILE     where the JSON report goes (torture-report/report.json); beside it summary.jsonl, which has one line
+                    for each history`;
 
 function options() {
   const { values } = parseArgs({
@@ -82,18 +84,19 @@ async function main(): Promise<number> {
     console.log(
       `history ${plan.seed}: PostgreSQL ${postgres}, ${nodes} Kafka node(s), ${partitions} partition(s), ${rounds.length} rounds`,
     );
-    const result = await runHistory(plan, (line) => console.log(line));
-    const report = judge(result);
+    const { report, kept } = await runHistory(plan, dirname(file), (line) => console.log(line));
     histories.push(report);
     console.log(`  ${lastLine(summarise(values.seed, [report]))}`);
     for (const { invariant, what } of report.verdict?.violations ?? [])
       console.log(`  invariant ${invariant}: ${what}`);
-    if (!holds(summarise(values.seed, [report]))) {
-      const kept = keep(dirname(file), result, report);
-      console.log(`  kept in ${kept}; again: npm run torture -- --replay ${kept}/plan.json`);
-    }
+    for (const failure of report.failures) console.log(`  failed: ${failure}`);
+    if (kept !== null) console.log(`  kept in ${kept}; again: npm run torture -- --replay ${kept}/plan.json`);
     // After each history: a run that is broken off leaves what it has.
     writeFileSync(file, toJson(summarise(values.seed, histories)));
+    writeFileSync(
+      join(dirname(file), "summary.jsonl"),
+      histories.map((one) => `${toJson(summaryOf(one), 0)}\n`).join(""),
+    );
   }
   const run = summarise(values.seed, histories);
   console.log(`seed ${values.seed}, report ${file}`);

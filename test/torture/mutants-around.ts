@@ -24,7 +24,7 @@ const withHealth = (state: string, healthy: boolean) => (evidence: Evidence) => 
 
 const withRound = (caughtUpAt: number | null) => (evidence: Evidence) => ({
   ...evidence,
-  rounds: [...evidence.rounds, { round: 99, fault: "kill", healedAt: 1_000, caughtUpAt, boundMs: 30_000 }],
+  rounds: [...evidence.rounds, { round: 99, fault: "kill", healedAt: 1_000, caughtUpAt, boundMs: 30_000, bit: true }],
 });
 
 /** The look in the middle, with one list changed. */
@@ -183,6 +183,42 @@ export const AROUND_MUTANTS: readonly Mutant[] = [
     name: "a daemon in a state that nobody knows",
     finds: [[11, "other", "a daemon is in an unknown state"]],
     mutate: withHealth("dreaming", false),
+  },
+  {
+    name: "a daemon says that it streams while nothing gets through",
+    finds: [[11, "other", "a daemon says that it streams and can't"]],
+    mutate: (evidence) => ({
+      ...evidence,
+      dark: [...evidence.dark, { from: 100_000, to: 120_000 }],
+      health: [...evidence.health, { at: 106_000, state: "streaming", healthy: true }],
+    }),
+  },
+  {
+    name: "hardly a position was seen",
+    finds: [[7, "other", "too few positions were seen"]],
+    mutate: (evidence) => ({ ...evidence, positions: evidence.positions.slice(0, 2) }),
+  },
+  {
+    name: "the daemon was hardly asked how it is",
+    finds: [[11, "other", "too few health were seen"]],
+    mutate: (evidence) => ({ ...evidence, health: evidence.health.slice(0, 2) }),
+  },
+  {
+    name: "the view was hardly looked at",
+    finds: [[10, "other", "too few looks were seen"]],
+    mutate: (evidence) => ({ ...evidence, looks: evidence.looks.slice(0, 2) }),
+  },
+  {
+    name: "a long history was looked at for its first seconds only",
+    finds: [
+      [7, "other", "too few positions were seen"],
+      [11, "other", "too few health were seen"],
+      [10, "other", "too few looks were seen"],
+    ],
+    mutate: (evidence) => {
+      const most = Math.max(evidence.positions.length, evidence.health.length, evidence.looks.length);
+      return { ...evidence, watch: { ...evidence.watch, ms: 5_000 * (most + 1) } };
+    },
   },
   {
     name: "it catches up before the fault is over",

@@ -227,6 +227,19 @@ export const POSITION_MUTANTS: readonly Mutant[] = [
     mutate: (evidence) => ({ ...evidence, progress: [...evidence.progress, evidence.progress[1]!] }),
   },
   {
+    name: "nobody followed the stream",
+    finds: [[9, "other", "a reader that followed lacks a record"]],
+    mutate: (evidence) => ({ ...evidence, followed: [] }),
+  },
+  {
+    name: "a reader that followed stopped before the end",
+    finds: [[9, "other", "a reader that followed lacks a record"]],
+    mutate(evidence) {
+      const victim = evidence.progress.at(-1)!;
+      return { ...evidence, followed: evidence.followed.filter((record) => !isAt(record, victim)) };
+    },
+  },
+  {
     name: "a record appears behind a reader that has passed",
     finds: [[9, "other", "a reader passed by an offset that holds a record"]],
     mutate(evidence) {

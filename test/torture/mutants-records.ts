@@ -176,6 +176,11 @@ export const RECORD_MUTANTS: readonly Mutant[] = [
     mutate: (evidence) => ({ ...evidence, view: new Map() }),
   },
   {
+    name: "the view lacks a table",
+    finds: [[1, "other", "the view lacks a table"]],
+    mutate: (evidence) => ({ ...evidence, view: new Map([...(evidence.view ?? [])].slice(1)) }),
+  },
+  {
     name: "the view holds a table that is not captured",
     finds: [[1, "other", "the view holds a table that is not captured"]],
     mutate: (evidence) => ({ ...evidence, view: new Map([...(evidence.view ?? []), ["public.secret", []]]) }),

@@ -56,8 +56,9 @@ async function playHistory(): Promise<Evidence> {
   const { url } = stream.database;
   await createOracleSlot(url);
   resources.defer(() => dropOracleSlot(url));
+  const began = performance.now();
   const sampler = new Sampler({
-    ...{ postgresUrl: url, brokers: stream.brokers, stream: stream.stream, began: performance.now() },
+    ...{ postgresUrl: url, brokers: stream.brokers, stream: stream.stream, began },
     adminPorts: () => adminPorts(stream),
   });
   resources.defer(() => sampler.stop());
@@ -86,15 +87,20 @@ async function playHistory(): Promise<Evidence> {
   }
   await workload.stop();
   await stream.published(120_000);
-  await follower.reached();
   await sampler.stop();
+  await stream.daemon.kill("SIGTERM");
+  await follower.reached();
   const postgres = await collectPostgres(url, { stream: stream.stream, partitions: PARTITIONS });
   const kafka = await readStream(stream.brokers, stream.stream);
   return {
     ...{ stream: stream.stream, ...postgres, ...kafka, followed: follower.records },
     // A view that is equal, so that its mutants have something to change.
-    ...{ view: postgres.contents, looks: [lookAt(postgres.contents)] },
-    ...{ positions: sampler.positions, health: sampler.health, exits, rounds: [] },
+    ...{ view: postgres.contents, looks: [1, 2, 3].map((at) => lookAt(postgres.contents, at)) },
+    ...{ positions: sampler.positions, health: sampler.health, exits, rounds: [], dark: [], whole: true },
+    watch: {
+      ms: Math.round(performance.now() - began),
+      misses: { ...sampler.misses, looks: { count: 0, last: null } },
+    },
   };
 }
 
@@ -104,10 +110,10 @@ function adminPorts(stream: CapturedStream): number[] {
   return port === undefined || stream.daemon.child.signalCode !== null ? [] : [Number(port)];
 }
 
-function lookAt(contents: Evidence["contents"]): Evidence["looks"][number] {
+function lookAt(contents: Evidence["contents"], at: number): Evidence["looks"][number] {
   const rows = contents.get("public.lists")!;
   const lists = rows.map((row) => [row.get("id")!, row.get("elements")!.slice(1, -1).split(",")] as const);
-  return { at: 1, sum: null, lists: new Map(lists) };
+  return { at, sum: null, lists: new Map(lists) };
 }
 
 beforeAll(async () => {

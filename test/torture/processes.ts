@@ -104,6 +104,17 @@ export class Processes {
     });
   }
 
+  /** None runs, and the last one was ended by a signal that it was sent. */
+  wasKilled(process: ProcessExit["process"]): boolean {
+    const last = this.exits().findLast((exit) => exit.process === process);
+    return (
+      this.running(process).length === 0 &&
+      last !== undefined &&
+      last.signal !== null &&
+      last.sent.includes(last.signal)
+    );
+  }
+
   /** SIGKILL to all that still run. */
   async killAll(): Promise<void> {
     await Promise.all(this.#all.filter(isRunning).map(({ spawned }) => spawned.kill()));

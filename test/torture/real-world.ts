@@ -13,6 +13,9 @@ import type { SpawnedDaemon } from "../support/daemon.ts";
 import { KafkaProxy } from "../support/kafka-proxy.ts";
 import { TcpProxy } from "../support/tcp-proxy.ts";
 import { describeTables } from "./collect-postgres.ts";
+import { inTime } from "./deadline.ts";
+import type { Period } from "./evidence.ts";
+import { whole } from "./nemesis/cluster.ts";
 import type { HistoryPlan } from "./plan.ts";
 import { Processes } from "./processes.ts";
 import { Sampler } from "./sampler.ts";
@@ -27,6 +30,7 @@ export const CANARY = "canary-5up3r-53cr37";
 const WAL_SENDER_TIMEOUT = "3s";
 
 const CAUGHT_UP_MS = 30_000;
+const CLOSE_MS = 90_000;
 
 interface Parts {
   readonly plan: HistoryPlan;
@@ -52,6 +56,7 @@ export class RealWorld implements World {
   readonly began = performance.now();
   readonly sampler: Sampler;
   readonly processes: Processes;
+  readonly dark: Period[] = [];
   readonly #folder: string;
   #daemon: SpawnedDaemon | null = null;
   #view: SpawnedDaemon | null = null;
@@ -146,6 +151,11 @@ export class RealWorld implements World {
     }
   }
 
+  nothingGetsThrough(): () => void {
+    const from = this.now();
+    return () => this.dark.push({ from, to: this.now() });
+  }
+
   async caughtUp(timeoutMs = CAUGHT_UP_MS): Promise<void> {
     // A commit that waits brings the write position past every commit that has returned.
     await this.sql("SELECT pg_current_xact_id()");
@@ -176,12 +186,39 @@ export class RealWorld implements World {
     return Math.round(performance.now() - this.began);
   }
 
+  /** Network, servers and processes as a strike leaves them that comes to its end. */
+  async mend(): Promise<void> {
+    this.postgresProxy.heal();
+    await this.kafkaProxy.heal();
+    const servers = [this.postgres, ...this.kafka.nodes];
+    for (const server of servers) server.thaw();
+    await Promise.all(servers.map((server) => server.start()));
+    await whole(this);
+    // One that ended by itself stays ended: that is what the history broke off for.
+    if (this.processes.wasKilled("daemon")) await this.startDaemon();
+    if (this.processes.wasKilled("view")) await this.startView();
+  }
+
+  /** What a history that failed shall leave beside what the processes wrote, by the name it gets. */
+  get files(): Map<string, string> {
+    const logs = this.kafka.nodes.map(({ log }, index): [string, string] => [`kafka-${index + 1}.log`, log]);
+    return new Map([["view.db", this.viewFile], ["postgres.log", this.postgres.log], ...logs]);
+  }
+
+  /** Ends and removes everything, whatever of it fails; the first failure is thrown. */
   async close(): Promise<void> {
-    await this.processes.killAll();
-    await this.sampler.stop();
-    await Promise.all([this.postgresProxy.close(), this.kafkaProxy.close()]);
-    await Promise.all([this.postgres.remove(), this.kafka.remove()]);
-    await rm(this.#folder, { recursive: true, force: true });
+    const steps = [
+      () => this.processes.killAll(),
+      () => this.sampler.stop(),
+      () => Promise.all([this.postgresProxy.close(), this.kafkaProxy.close()]),
+      () => Promise.all([this.postgres.remove(), this.kafka.remove()]),
+      () => rm(this.#folder, { recursive: true, force: true }),
+    ];
+    const failures: unknown[] = [];
+    for (const step of steps) {
+      await inTime<unknown>(step(), CLOSE_MS, "The end of a history's servers").catch((error) => failures.push(error));
+    }
+    if (failures.length > 0) throw failures[0];
   }
 }
 

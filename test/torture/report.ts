@@ -1,26 +1,37 @@
-// What a run came to: one line for people and CI, a JSON file with every history, and for a failed one all that is
-// needed to play it again.
-import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { gzipSync } from "node:zlib";
-import { check, type Verdict } from "./checker/check.ts";
+// What a run came to: one line for people and CI, a JSON file with every history, and one line for each history that can
+// be written down.
+import { messageOf } from "../../src/errors.ts";
+import { check, checkWithoutStream, type Verdict } from "./checker/check.ts";
+import { cutToStored } from "./cut.ts";
 import type { HistoryResult } from "./history.ts";
 import type { HistoryPlan } from "./plan.ts";
 import type { Invariant, Violation } from "./violation.ts";
 
+export interface Recovery {
+  readonly fault: string;
+  /** Milliseconds from the end of the fault until all was published. */
+  readonly ms: number | null;
+  readonly bit: boolean;
+}
+
 export interface HistoryReport {
   readonly plan: HistoryPlan;
   readonly verdict: Verdict | null;
-  readonly failure: string | null;
+  /** What kept it from coming to its end, or from being judged. */
+  readonly failures: readonly string[];
   readonly leaks: readonly string[];
   readonly operations: Readonly<Record<string, number>>;
-  /** Milliseconds from the end of each fault until all was published. */
-  readonly recovery: readonly { readonly fault: string; readonly ms: number | null }[];
+  readonly recovery: readonly Recovery[];
+  /** Looks that were taken and that could not be. */
+  readonly seen: Readonly<Record<string, number>>;
 }
 
 export interface RunReport {
   readonly seed: string;
+  /** Faults that did what they were to do. */
   readonly rounds: number;
+  /** Rounds whose fault came to nothing. */
+  readonly idle: number;
   readonly events: number;
   readonly transactions: number;
   readonly lost: number;
@@ -33,25 +44,50 @@ export interface RunReport {
   readonly histories: readonly HistoryReport[];
 }
 
-/** Judges one history. */
+/** Of a history that never began. */
+export function unplayed(plan: HistoryPlan, error: unknown): HistoryReport {
+  return { plan, verdict: null, failures: [failureText(error)], leaks: [], operations: {}, recovery: [], seen: {} };
+}
+
+/** Judges one history. A judge that fails is a failure of the history. */
 export function judge(result: HistoryResult): HistoryReport {
-  const { evidence, plan, failure, leaks, operations } = result;
-  const verdict = evidence === null ? null : withView(withUnexamined(check(evidence)), result);
+  const { evidence, plan, leaks, operations, rounds, missing } = result;
+  const failures = [...result.failures, ...missing];
+  let verdict: Verdict | null = null;
+  try {
+    verdict = judged(result);
+  } catch (error) {
+    failures.push(`The judge failed: ${(error as Error).stack ?? messageOf(error)}`);
+  }
+  const { misses } = evidence.watch;
   return {
     plan,
     verdict,
-    failure: failure === null ? null : failureText(failure),
+    failures,
     leaks,
     operations,
-    recovery: (evidence?.rounds ?? []).map(({ fault, healedAt, caughtUpAt }) => ({
+    recovery: rounds.map(({ fault, healedAt, caughtUpAt, bit }) => ({
       fault,
       ms: caughtUpAt === null ? null : caughtUpAt - healedAt,
+      bit,
     })),
+    seen: {
+      ...{ positions: evidence.positions.length, positionsMissed: misses.positions.count },
+      ...{ health: evidence.health.length, healthMissed: misses.health.count },
+      ...{ looks: evidence.looks.length, looksMissed: misses.looks.count, followed: evidence.followed.length },
+    },
   };
 }
 
+function judged(result: HistoryResult): Verdict {
+  const { evidence } = result;
+  if (result.isWithoutStream) return checkWithoutStream(evidence);
+  if (!evidence.whole) return check(cutToStored(evidence));
+  return withView(withUnexamined(check(evidence)), result);
+}
+
 /** A history in which nothing was held against one of these proves nothing of it. */
-const MUST_OCCUR: readonly Invariant[] = [1, 2, 3, 4, 5, 6, 7, 9, 11];
+const MUST_OCCUR: readonly Invariant[] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
 
 function withUnexamined(verdict: Verdict): Verdict {
   const violations = MUST_OCCUR.filter((invariant) => (verdict.examined.get(invariant) ?? 0) === 0).map(
@@ -68,17 +104,19 @@ function withView(verdict: Verdict, { applied }: HistoryResult): Verdict {
   return { ...verdict, violations: [...verdict.violations, violation] };
 }
 
-function failureText(error: Error): string {
-  const cause = error.cause instanceof Error ? ` (${error.cause.message})` : "";
-  return `${error.message}${cause}`;
+export function failureText(error: unknown): string {
+  const cause = (error as Error).cause;
+  return `${messageOf(error)}${cause instanceof Error ? ` (${cause.message})` : ""}`;
 }
 
 export function summarise(seed: string, histories: readonly HistoryReport[]): RunReport {
   const verdicts = histories.flatMap(({ verdict }) => (verdict === null ? [] : [verdict]));
   const sum = (of: (verdict: Verdict) => number) => verdicts.reduce((total, verdict) => total + of(verdict), 0);
+  const rounds = histories.flatMap(({ recovery }) => recovery);
   return {
     seed,
-    rounds: histories.reduce((total, { recovery }) => total + recovery.length, 0),
+    rounds: rounds.filter(({ bit }) => bit).length,
+    idle: rounds.filter(({ bit }) => !bit).length,
     events: sum(({ events }) => events),
     transactions: sum(({ transactions }) => transactions),
     lost: sum(({ lost }) => lost),
@@ -87,42 +125,39 @@ export function summarise(seed: string, histories: readonly HistoryReport[]): Ru
     broken: [...new Set(verdicts.flatMap(({ violations }) => violations.map(({ invariant }) => invariant)))].sort(
       (a, b) => a - b,
     ),
-    failures: histories.filter(({ failure }) => failure !== null).length,
+    failures: histories.filter(({ failures }) => failures.length > 0).length,
     leaks: histories.reduce((total, { leaks }) => total + leaks.length, 0),
     histories,
   };
 }
 
-export const holds = ({ broken, failures, leaks }: RunReport): boolean =>
-  broken.length === 0 && failures === 0 && leaks === 0;
+export const holds = ({ broken, failures, leaks, rounds, histories }: RunReport): boolean =>
+  broken.length === 0 &&
+  failures === 0 &&
+  leaks === 0 &&
+  rounds > 0 &&
+  histories.every(({ verdict }) => verdict !== null);
 
 export function lastLine(report: RunReport): string {
-  const { rounds, events, lost, duplicated, misordered, broken, failures, leaks } = report;
+  const { rounds, idle, events, lost, duplicated, misordered, broken, failures, leaks } = report;
   const wrong = [
     ...(broken.length > 0 ? [`invariants broken: ${broken.join(", ")}`] : []),
     ...(failures > 0 ? [`${failures} histories not finished`] : []),
     ...(leaks > 0 ? [`${leaks} outputs held a secret`] : []),
   ];
-  const end = wrong.length === 0 ? "invariants all held" : wrong.join(", ");
-  return `rounds ${rounds}, events ${events}, lost ${lost}, duplicated ${duplicated}, misordered ${misordered}, ${end}`;
+  const end = holds(report) ? "invariants all held" : wrong.join(", ") || "nothing was tried";
+  const nothing = idle > 0 ? ` (${idle} more came to nothing)` : "";
+  return `rounds ${rounds}${nothing}, events ${events}, lost ${lost}, duplicated ${duplicated}, misordered ${misordered}, ${end}`;
 }
 
-/** Keeps schedule, evidence and output of a history that failed. */
-export function keep(folder: string, result: HistoryResult, report: HistoryReport): string {
-  const own = join(folder, result.plan.seed.replaceAll(/[^\w.-]/g, "-"));
-  mkdirSync(own, { recursive: true });
-  writeFileSync(join(own, "plan.json"), toJson(result.plan));
-  writeFileSync(join(own, "report.json"), toJson(report));
-  if (result.evidence !== null) writeFileSync(join(own, "evidence.json.gz"), gzipSync(toJson(result.evidence)));
-  for (const [name, text] of result.outputs) writeFileSync(join(own, name), text);
-  return own;
-}
-
-/** Bigints as text, maps as lists of pairs. */
-export function toJson(value: unknown): string {
-  return JSON.stringify(
-    value,
-    (_, item) => (typeof item === "bigint" ? String(item) : item instanceof Map ? [...item] : item),
-    1,
-  );
+/** What to write down of a history: short enough to be committed. */
+export function summaryOf(report: HistoryReport) {
+  const { plan, recovery } = report;
+  const took = recovery.flatMap(({ ms }) => (ms === null ? [] : [ms])).sort((a, b) => a - b);
+  const { rounds, idle, events } = summarise(plan.seed, [report]);
+  return {
+    ...{ seed: plan.seed, postgres: plan.postgres, nodes: plan.nodes, rounds, idle, events },
+    recoveryMs: { median: took[took.length >> 1] ?? null, max: took.at(-1) ?? null },
+    lastLine: lastLine(summarise(plan.seed, [report])),
+  };
 }

@@ -5,7 +5,8 @@ import { settledTransactions } from "../../dev/servers/settled.ts";
 import { parseLsn } from "../../src/event/lsn.ts";
 import { KafkaConnection } from "../../src/kafka/connection.ts";
 import { readProgress } from "../../src/sink/progress-log.ts";
-import type { HealthSample, PositionSample } from "./evidence.ts";
+import type { HealthSample, PositionSample, Watch } from "./evidence.ts";
+import { Misses } from "./misses.ts";
 
 const INTERVAL_MS = 100;
 const PATIENCE_MS = 3_000;
@@ -26,6 +27,7 @@ type Stored = PositionSample["stored"];
 export class Sampler {
   readonly positions: PositionSample[] = [];
   readonly health: HealthSample[] = [];
+  readonly #missed = { positions: new Misses(), health: new Misses() };
   readonly #options: SamplerOptions;
   readonly #loops: Promise<void>[];
   #postgres: pg.Client | null = null;
@@ -34,7 +36,15 @@ export class Sampler {
 
   constructor(options: SamplerOptions) {
     this.#options = options;
-    this.#loops = [this.#repeat(() => this.#samplePosition()), this.#repeat(() => this.#sampleHealth())];
+    const { positions, health } = this.#missed;
+    this.#loops = [
+      this.#repeat(() => this.#samplePosition(), positions),
+      this.#repeat(() => this.#sampleHealth(), health),
+    ];
+  }
+
+  get misses(): Pick<Watch["misses"], "positions" | "health"> {
+    return { positions: this.#missed.positions.told, health: this.#missed.health.told };
   }
 
   /** The progress record stored last; throws while Kafka can't be asked. */
@@ -63,10 +73,10 @@ export class Sampler {
     await this.#kafka?.close();
   }
 
-  async #repeat(look: () => Promise<void>): Promise<void> {
+  async #repeat(look: () => Promise<void>, missed: Misses): Promise<void> {
     while (!this.#over) {
-      // Servers are down now and then: that look is left out.
-      await look().catch(() => undefined);
+      // Servers are down now and then: that look is left out, and counted.
+      await look().catch((error) => missed.note(error));
       await sleep(INTERVAL_MS);
     }
   }

@@ -10,6 +10,8 @@ export interface FreezableServer extends OwnServer {
   freeze(): void;
   /** SIGCONT. */
   thaw(): void;
+  /** The file that it writes its log to. */
+  readonly log: string;
 }
 
 export interface KafkaNode extends FreezableServer {
@@ -45,6 +47,11 @@ export interface World {
   startView(environment?: Record<string, string>): Promise<SpawnedDaemon>;
   /** On a connection of its own, past the proxy. */
   sql(text: string): Promise<Record<string, unknown>[]>;
+  /**
+   * From now until what it gives is called nothing can get through to Kafka, whatever the daemon tries: it must soon say
+   * so.
+   */
+  nothingGetsThrough(): () => void;
   /** Resolves when everything that is committed now is published. */
   caughtUp(timeoutMs?: number): Promise<void>;
   sleep(ms: number): Promise<void>;
@@ -62,6 +69,9 @@ export interface Fault {
   readonly allows?: readonly string[];
   /** All that is random in it, as JSON. */
   plan(random: { int(low: number, high: number): number; pick<T>(items: readonly T[]): T }): Parameters;
-  /** Brings it about under load and heals it: at the end servers run, the network works, one daemon and one view run. */
-  strike(world: World, parameters: Parameters): Promise<void>;
+  /**
+   * Brings it about under load and heals it: at the end servers run, the network works, one daemon and one view run.
+   * Gives false when it came to nothing, as when the process was not where it was to be struck.
+   */
+  strike(world: World, parameters: Parameters): Promise<unknown>;
 }

@@ -5,13 +5,14 @@ import type { Invariant, Violation } from "../violation.ts";
 import { checkAtomicity } from "./atomicity.ts";
 import { Findings } from "./findings.ts";
 import { checkFold } from "./fold.ts";
-import { readHistory } from "./history.ts";
+import { type History, readHistory } from "./history.ts";
 import { checkHonesty, checkLiveness } from "./honesty.ts";
 import { checkLooks } from "./looks.ts";
 import { checkNumbering } from "./numbering.ts";
 import { checkOffsets } from "./offsets.ts";
 import { checkPositions } from "./positions.ts";
 import { checkTruth } from "./truth.ts";
+import { checkDark, checkWatch } from "./watch.ts";
 import { checkWriters } from "./writers.ts";
 
 export interface Verdict {
@@ -39,8 +40,25 @@ export function check(evidence: Evidence): Verdict {
   checkWriters(history, findings);
   checkOffsets(evidence, findings);
   checkLooks(history, evidence, findings);
+  checkAround(evidence, findings);
+  return verdictOf(findings, history);
+}
+
+/** Of a history whose stream or source could not be read: what was seen of its processes. */
+export function checkWithoutStream(evidence: Evidence): Verdict {
+  const findings = new Findings();
+  checkAround(evidence, findings);
+  return verdictOf(findings, { events: [] });
+}
+
+function checkAround(evidence: Evidence, findings: Findings): void {
   checkHonesty(evidence, findings);
+  checkDark(evidence, findings);
+  checkWatch(evidence, findings);
   checkLiveness(evidence, findings);
+}
+
+function verdictOf(findings: Findings, history: Pick<History, "events">): Verdict {
   return {
     violations: findings.violations,
     events: history.events.length,

@@ -9,16 +9,18 @@ export function checkFold(history: History, evidence: Evidence, findings: Findin
   const folded = new Map([...history.tables].map(([name, table]) => [name, new FoldedTable(table, findings)]));
   for (const event of history.events) folded.get(event.table.name)!.apply(event);
   for (const [name, own] of folded) {
+    if (!evidence.whole) continue;
     const rows = evidence.contents.get(name);
     if (rows === undefined) findings.add(1, "other", "a table was not read", name);
     else own.compare("table", rows);
   }
-  compareView(folded, evidence.view, findings);
+  if (evidence.whole) compareView(folded, evidence.view, findings);
 }
 
 function compareView(folded: ReadonlyMap<string, FoldedTable>, view: Contents | null, findings: Findings): void {
   if (view === null) return;
   if (view.size === 0) findings.add(1, "other", "the view holds no table", "");
+  for (const name of folded.keys()) if (!view.has(name)) findings.add(1, "other", "the view lacks a table", name);
   for (const [name, rows] of view) {
     const own = folded.get(name);
     if (own === undefined) findings.add(1, "other", "the view holds a table that is not captured", name);

@@ -10,9 +10,9 @@ const LISTS = { table: "public.lists", column: "elements" } as const;
 
 const elementsOf = (array: string): string[] => (array === "{}" ? [] : array.slice(1, -1).split(","));
 
-export function checkLooks(history: History, { looks, contents }: Evidence, findings: Findings): void {
+export function checkLooks(history: History, { looks, contents, whole }: Evidence, findings: Findings): void {
   const table = history.tables.get(LISTS.table);
-  if (table === undefined || looks.length === 0) return;
+  if (table === undefined || !whole) return;
   const rows = (contents.get(LISTS.table) ?? []).map((row) => [row.get(table.spec.key[0]!)!, row] as const);
   const final = new Map(rows.map(([list, row]) => [list, elementsOf(row.get(LISTS.column) ?? "{}")]));
   for (const [list, elements] of final) {

@@ -4,7 +4,7 @@ import { brief, type Findings } from "./findings.ts";
 
 type Partition = Map<bigint, ReadRecord>;
 
-export function checkOffsets({ records, progress, followed }: Evidence, findings: Findings): void {
+export function checkOffsets({ records, progress, followed, whole }: Evidence, findings: Findings): void {
   const final = byPartition([...records, ...progress], (record, known) => {
     findings.add(
       9,
@@ -15,6 +15,7 @@ export function checkOffsets({ records, progress, followed }: Evidence, findings
   });
   checkFollowed(final, followed, findings);
   checkSkipped(final, followed, findings);
+  if (whole) checkReached(final, followed, findings);
   findings.examined(9, followed.length);
 }
 
@@ -88,6 +89,21 @@ function checkSkipped(
           `${placeOf(record)}, it reached ${highest}`,
         );
       }
+    }
+  }
+}
+
+/** A reader that followed to the end got everything: else it proves nothing of what it did not get. */
+function checkReached(
+  final: ReadonlyMap<string, Partition>,
+  followed: readonly ReadRecord[],
+  findings: Findings,
+): void {
+  const seen = byPartition(followed, () => undefined);
+  for (const [name, records] of final) {
+    for (const record of records.values()) {
+      if (!seen.get(name)?.has(record.offset))
+        findings.add(9, "other", "a reader that followed lacks a record", placeOf(record));
     }
   }
 }

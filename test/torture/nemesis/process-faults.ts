@@ -10,6 +10,7 @@ import {
   number,
   restartDaemon,
   restartView,
+  stopProcess,
   terminateWalsender,
   within,
 } from "./steps.ts";
@@ -143,7 +144,8 @@ const stopDaemon: Fault = {
   }),
   async strike(world, { signal, afterMs, downMs }) {
     await world.sleep(number(afterMs));
-    const { code, signal: by } = await world.daemon.kill(signal as NodeJS.Signals);
+    const stopped = { signal: signal as NodeJS.Signals };
+    const { code, signal: by } = await stopProcess(world.daemon, "daemon", stopped);
     if (code !== 0)
       throw new Error(`A stop asked for ended with ${code ?? by}:\n${world.daemon.output().slice(-2000)}`);
     await world.sleep(number(downMs));
@@ -231,7 +233,7 @@ const twoDaemons: Fault = {
     try {
       await enters(second.daemon, "standby");
       await world.sleep(number(afterMs));
-      await world.daemon.kill(signal as NodeJS.Signals);
+      await stopProcess(world.daemon, "daemon", { signal: signal as NodeJS.Signals });
       await enters(second.daemon, "streaming");
       second.promote();
     } catch (error) {

@@ -1,8 +1,9 @@
 // What several faults have in common: ending and starting the processes, and waiting for what they say.
 
 import { existsSync, readFileSync } from "node:fs";
-import type { SpawnedDaemon } from "../../support/daemon.ts";
+import type { Exit, SpawnedDaemon } from "../../support/daemon.ts";
 import { waitFor } from "../../support/wait-for.ts";
+import { inTime } from "../deadline.ts";
 import type { Fault, World } from "../world.ts";
 
 export type Drawing = Parameters<Fault["plan"]>[0];
@@ -32,8 +33,25 @@ export async function enters(daemon: SpawnedDaemon, state: State, from = 0): Pro
   });
 }
 
+/** docs/cli.md promises 10 s; the rest is for a machine that is busy. */
+const STOP_MS = 15_000;
+
+/** Asks it to end, which it must do in time. Gives how it ended. */
+export async function stopProcess(
+  running: SpawnedDaemon,
+  what: string,
+  { signal = "SIGTERM", deadlineMs = STOP_MS }: { signal?: NodeJS.Signals; deadlineMs?: number } = {},
+): Promise<Exit> {
+  try {
+    return await inTime(running.kill(signal), deadlineMs, `The ${what} that was sent ${signal}`);
+  } catch (error) {
+    await running.kill();
+    throw error;
+  }
+}
+
 export async function restartDaemon(world: World, downMs: number, signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
-  await world.daemon.kill(signal);
+  await stopProcess(world.daemon, "daemon", { signal });
   await world.sleep(downMs);
   await world.startDaemon();
 }

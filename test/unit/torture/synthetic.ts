@@ -32,6 +32,7 @@ const TABLES: readonly TableSpec[] = [
   spec("public.wiped_b", ["id", "value"], { identity: "full" }),
 ];
 
+const MISSES = { count: 0, last: null };
 const ACCOUNTS = 12;
 const BODY = "long ".repeat(800);
 const WEIGHTS = ["-0", "1e-07", "0.1", "NaN", "Infinity", "1e+23"];
@@ -172,12 +173,14 @@ export function syntheticEvidence({ rounds = 24, seed = 0 }: { rounds?: number; 
   }));
   const contents = contentsOf(story);
   return {
-    ...{ stream: STREAM, tables: TABLES, records: story.records, progress: story.progress },
+    ...{ whole: true, stream: STREAM, tables: TABLES, records: story.records, progress: story.progress },
     followed: [...story.records.slice(0, 50), ...story.records, ...story.progress],
     ...{ audit: story.audit, commits: story.commits, statuses: story.statuses, contents, view: contents },
     ...{ looks, positions, health },
     constantSum: { table: "public.accounts", column: "balance", value: 12_000n },
-    rounds: [{ round: 1, fault: "kill", healedAt: 500, caughtUpAt: 900, boundMs: 30_000 }],
+    rounds: [{ round: 1, fault: "kill", healedAt: 500, caughtUpAt: 900, boundMs: 30_000, bit: true }],
+    dark: [{ from: 0, to: 1 }],
+    watch: { ms: rounds * 100, misses: { positions: MISSES, health: MISSES, looks: MISSES } },
     exits: [
       {
         process: "daemon",
