@@ -79,6 +79,16 @@ export class KafkaProxy {
     this.#toHold.push(apiKey);
   }
 
+  /** Connections that are open through it. */
+  get open(): number {
+    return this.#links.size;
+  }
+
+  /** Losses and holds that wait for a request or reply of their kind. */
+  get planned(): number {
+    return this.#toHold.length + [...this.#faults.values()].reduce((sum, own) => sum + own.length, 0);
+  }
+
   /** Requests that are held. */
   get held(): number {
     return [...this.#links].reduce((sum, link) => sum + link.held, 0);

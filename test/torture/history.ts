@@ -22,12 +22,12 @@ const FINAL_MS = 120_000;
 const LOOK_MS = 300;
 /** Transactions a second, and the most rows of one: what two cores with all servers on them can catch up with. */
 const LOAD = { 1: { rate: 40, bulkRows: 6_000 }, 3: { rate: 20, bulkRows: 3_000 } };
-/** After a fault is healed, unless it says otherwise: servers, daemon, view and checks share the machine. */
-const BOUND_MS = 60_000;
+/** After a fault is healed, unless it says otherwise. */
+const BOUND_MS = 30_000;
 /** Longer than everything that a strike waits for with a limit of its own. */
 const STRIKE_MS = 240_000;
 /** A fault that came to nothing is tried so often. */
-const STRIKES = 3;
+const STRIKES = 2;
 
 export interface HistoryResult extends Gathered {
   readonly plan: HistoryPlan;
@@ -135,7 +135,7 @@ export class History {
     await sleep(calmMs);
     const begun = world.now();
     world.processes.during({ during: name, allowed: fault.allows ?? [] });
-    const boundMs = fault.boundMs ?? BOUND_MS;
+    const boundMs = (this.#plan.nodes === 3 ? fault.clusterBoundMs : undefined) ?? fault.boundMs ?? BOUND_MS;
     const round = { round: index, fault: name, boundMs };
     let bit: boolean;
     try {

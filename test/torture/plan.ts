@@ -49,13 +49,14 @@ export function planRun(options: RunOptions): HistoryPlan[] {
     }
     return fault;
   });
-  const plans: HistoryPlan[] = [];
-  for (let left = options.rounds; left > 0; left -= perHistory) {
-    const index = plans.length;
+  const sizes: number[] = [];
+  for (let left = options.rounds; left > 0; left -= perHistory) sizes.push(Math.min(left, perHistory));
+  const possible = (wanted ?? FAULTS).filter((fault) => fault.needs !== "root" || process.getuid?.() === 0);
+  const deck = new Deck(random.fork("deck"), possible);
+  return sizes.map((rounds, index): HistoryPlan => {
     const own = random.fork(`history ${index}`);
     const nodes = options.nodes ?? (index % 3 === 2 ? 3 : 1);
-    const possible = (wanted ?? FAULTS).filter((fault) => isPossible(fault, nodes));
-    plans.push({
+    return {
       seed: `${options.seed}/${index}`,
       postgres: options.postgres ?? VERSIONS[index % VERSIONS.length]!,
       nodes,
@@ -63,25 +64,36 @@ export function planRun(options: RunOptions): HistoryPlan[] {
       batchMaxBytes: own.pick([65_536, 65_536, 262_144, 1_048_576]),
       lingerMs: own.pick([0, 5, 20]),
       writers: own.int(3, 6),
-      rounds: planRounds(own, possible, Math.min(left, perHistory)),
-    });
-  }
-  return plans;
+      rounds: own.shuffle(Array.from({ length: rounds }, () => deck.draw(nodes))).map((fault) => ({
+        fault: fault.name,
+        parameters: fault.plan(own),
+        calmMs: own.int(50, 600),
+      })),
+    };
+  });
 }
 
-function isPossible(fault: Fault, nodes: 1 | 3): boolean {
-  return (fault.needs !== "cluster" || nodes === 3) && (fault.needs !== "root" || process.getuid?.() === 0);
-}
+/** Deals every fault once before any comes twice, over all histories of a run. */
+class Deck {
+  readonly #random: Random;
+  readonly #faults: readonly Fault[];
+  #waiting: Fault[] = [];
 
-/** Every fault once before any comes twice. */
-function planRounds(random: Random, faults: readonly Fault[], count: number): PlannedRound[] {
-  if (faults.length === 0) throw new Error("None of these faults can be brought about on this cluster.");
-  const rounds: PlannedRound[] = [];
-  let waiting: Fault[] = [];
-  while (rounds.length < count) {
-    if (waiting.length === 0) waiting = random.shuffle(faults);
-    const fault = waiting.pop()!;
-    rounds.push({ fault: fault.name, parameters: fault.plan(random), calmMs: random.int(200, 1500) });
+  constructor(random: Random, faults: readonly Fault[]) {
+    this.#random = random;
+    this.#faults = faults;
   }
-  return rounds;
+
+  /** For a history on so many nodes; what only three can suffer comes there first. */
+  draw(nodes: 1 | 3): Fault {
+    const isPossible = ({ needs }: Fault) => needs !== "cluster" || nodes === 3;
+    if (!this.#waiting.some(isPossible)) {
+      const fresh = this.#faults.filter((fault) => !this.#waiting.includes(fault));
+      this.#waiting.push(...this.#random.shuffle(fresh));
+    }
+    const first = nodes === 3 ? this.#waiting.findIndex(({ needs }) => needs === "cluster") : -1;
+    const at = first === -1 ? this.#waiting.findIndex(isPossible) : first;
+    if (at === -1) throw new Error("None of these faults can be brought about on this cluster.");
+    return this.#waiting.splice(at, 1)[0]!;
+  }
 }

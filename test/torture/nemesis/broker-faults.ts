@@ -1,13 +1,13 @@
 // Faults of the brokers: killed, stopped, frozen, one or several or all of them.
 import { waitFor } from "../../support/wait-for.ts";
 import type { Fault, World } from "../world.ts";
-import { leaderOf, partitionsOf, ROLES, type Role, whole } from "./cluster.ts";
+import { CLUSTER_BOUND_MS, leaderOf, partitionsOf, ROLES, type Role, whole } from "./cluster.ts";
 import { number } from "./steps.ts";
 
 const killLeader: Fault = {
   name: "broker-kill-leader",
   needs: "cluster",
-  boundMs: 60_000,
+  clusterBoundMs: CLUSTER_BOUND_MS,
   plan: (random) => ({
     role: random.pick(ROLES),
     afterMs: random.int(0, 2000),
@@ -28,7 +28,7 @@ const killLeader: Fault = {
 const twoDown: Fault = {
   name: "two-brokers-down",
   needs: "cluster",
-  boundMs: 60_000,
+  clusterBoundMs: CLUSTER_BOUND_MS,
   plan: (random) => ({
     stays: random.int(0, 2),
     how: random.pick(["not-enough-replicas", "no-quorum"]),
@@ -46,7 +46,9 @@ const twoDown: Fault = {
       );
       await second!.stop("fast"); // leaves the in-sync replicas, as long as two controllers agree on it
     }
+    const over = world.nothingGetsThrough();
     await world.sleep(number(downMs));
+    over();
     await Promise.all([first!.start(), second!.start()]);
     await whole(world);
   },
@@ -54,7 +56,7 @@ const twoDown: Fault = {
 
 const rolling: Fault = {
   name: "broker-restart-rolling",
-  boundMs: 60_000,
+  clusterBoundMs: CLUSTER_BOUND_MS,
   plan: (random) => ({
     first: random.int(0, 2),
     mode: random.pick(["fast", "immediate"]),
@@ -74,7 +76,7 @@ const rolling: Fault = {
 
 const freeze: Fault = {
   name: "broker-freeze",
-  boundMs: 60_000,
+  clusterBoundMs: CLUSTER_BOUND_MS,
   plan: (random) => ({
     role: random.pick(ROLES),
     afterMs: random.int(0, 1500),
@@ -84,7 +86,9 @@ const freeze: Fault = {
     await world.sleep(number(afterMs));
     const node = world.kafka.nodes[await leaderOf(world, role as Role)]!;
     node.freeze();
+    const over = world.kafka.nodes.length === 1 ? world.nothingGetsThrough() : () => undefined;
     await world.sleep(number(frozenMs));
+    over();
     node.thaw();
     await whole(world);
   },
@@ -92,12 +96,14 @@ const freeze: Fault = {
 
 const allDown: Fault = {
   name: "kafka-down",
-  boundMs: 60_000,
+  clusterBoundMs: CLUSTER_BOUND_MS,
   plan: (random) => ({ afterMs: random.int(0, 2000), downMs: random.int(0, 6000) }),
   async strike(world, { afterMs, downMs }) {
     await world.sleep(number(afterMs));
     await Promise.all(world.kafka.nodes.map((node) => node.kill()));
+    const over = world.nothingGetsThrough();
     await world.sleep(number(downMs));
+    over();
     await startAll(world);
   },
 };
@@ -105,7 +111,7 @@ const allDown: Fault = {
 /** As when the power fails, but that what was written to files is not lost. */
 const allProcesses: Fault = {
   name: "everything-killed",
-  boundMs: 60_000,
+  clusterBoundMs: CLUSTER_BOUND_MS,
   plan: (random) => ({ afterMs: random.int(0, 3000), postgres: random.pick(["kill", "immediate"]) }),
   async strike(world, { afterMs, postgres }) {
     await world.sleep(number(afterMs));

@@ -4,7 +4,7 @@ import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { run } from "../../../dev/servers/process.ts";
 import type { Fault } from "../world.ts";
-import { leaderOf, ROLES, type Role, whole } from "./cluster.ts";
+import { CLUSTER_BOUND_MS, leaderOf, ROLES, type Role, whole } from "./cluster.ts";
 import { number } from "./steps.ts";
 
 /** What is left for new records before the ballast. */
@@ -15,7 +15,7 @@ const copy = (from: string, to: string) => run("cp", ["-a", "--sparse=always", `
 const diskFull: Fault = {
   name: "disk-full-broker",
   needs: "root",
-  boundMs: 60_000,
+  clusterBoundMs: CLUSTER_BOUND_MS,
   plan: (random) => ({ role: random.pick(ROLES), loadMs: random.int(0, 2000), fullMs: random.int(1000, 6000) }),
   async strike(world, { role, loadMs, fullMs }) {
     const node = world.kafka.nodes[await leaderOf(world, role as Role)]!;

@@ -6,10 +6,12 @@ const terminate: Fault = {
   name: "terminate-walsender",
   plan: (random) => ({ times: random.int(3, 20), everyMs: random.pick([20, 150, 500, 1000]) }),
   async strike(world, { times, everyMs }) {
+    let bit = false;
     for (let time = 0; time < number(times); time++) {
-      await terminateWalsender(world);
+      bit = (await terminateWalsender(world)) || bit;
       await world.sleep(number(everyMs));
     }
+    return bit;
   },
 };
 
@@ -61,7 +63,6 @@ const postgresAndDaemon: Fault = {
 
 const freeze: Fault = {
   name: "postgres-freeze",
-  boundMs: 60_000,
   plan: (random) => ({ afterMs: random.int(0, 1500), frozenMs: random.int(500, 6000) }),
   async strike(world, { afterMs, frozenMs }) {
     await world.sleep(number(afterMs));
@@ -79,7 +80,9 @@ const cut: Fault = {
     refuseMs: random.pick([0, 0, 1000, 3000]),
   }),
   async strike(world, { times, everyMs, refuseMs }) {
+    let bit = false;
     for (let time = 0; time < number(times); time++) {
+      bit ||= world.postgresProxy.open > 0;
       world.postgresProxy.cut();
       await world.sleep(number(everyMs));
     }
@@ -88,6 +91,7 @@ const cut: Fault = {
       await world.sleep(number(refuseMs));
     }
     world.postgresProxy.heal();
+    return bit || number(refuseMs) > 0;
   },
 };
 
@@ -95,18 +99,24 @@ const halfClose: Fault = {
   name: "half-close-postgres",
   plan: (random) => ({ times: random.int(1, 3), everyMs: random.int(100, 1500) }),
   async strike(world, { times, everyMs }) {
+    let bit = false;
     for (let time = 0; time < number(times); time++) {
+      bit ||= world.postgresProxy.open > 0;
       world.postgresProxy.halfClose();
       await world.sleep(number(everyMs));
     }
     world.postgresProxy.heal();
+    return bit;
   },
 };
+
+/** 30 s of silence until a replication connection counts as lost, and 60 s for a query (source/session.ts). */
+const SILENCE_BOUND_MS = 120_000;
 
 /** The connections die without a word: the daemon has to notice by itself. */
 const halfOpen: Fault = {
   name: "half-open-postgres",
-  boundMs: 120_000,
+  boundMs: SILENCE_BOUND_MS,
   plan: (random) => ({ deadMs: random.int(500, 5000), kill: random.int(0, 1) }),
   async strike(world, { deadMs, kill: killed }) {
     world.postgresProxy.freeze();
@@ -120,7 +130,6 @@ const halfOpen: Fault = {
 /** Everything is late, but nothing is lost. */
 const stall: Fault = {
   name: "stall-postgres",
-  boundMs: 60_000,
   plan: (random) => ({ stalledMs: random.int(500, 6000) }),
   async strike(world, { stalledMs }) {
     world.postgresProxy.stall();
@@ -131,7 +140,6 @@ const stall: Fault = {
 
 const slow: Fault = {
   name: "slow-postgres",
-  boundMs: 60_000,
   plan: (random) => ({
     delayMs: random.pick([0, 20, 200]),
     bytesPerSecond: random.pick([20_000, 200_000, 2_000_000]),

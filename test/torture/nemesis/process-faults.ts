@@ -39,15 +39,18 @@ function moment(random: Drawing, failpoints: readonly Failpoint[]) {
 const killDaemon: Fault = {
   name: "kill-daemon",
   plan: (random) => ({
-    afterMs: random.int(0, 3000),
-    downMs: random.pick([0, 0, 100, 1500]),
-    times: random.int(1, 3),
+    afterMs: random.int(0, 1200),
+    downMs: random.pick([0, 0, 0, 100, 1000]),
+    times: random.pick([1, 1, 2]),
   }),
   async strike(world, { afterMs, downMs, times }) {
+    let bit = true;
     for (let time = 0; time < number(times); time++) {
       await world.sleep(number(afterMs));
+      bit &&= !hasEnded(world.daemon);
       await restartDaemon(world, number(downMs));
     }
+    return bit;
   },
 };
 
@@ -62,6 +65,9 @@ const killDaemonWhileStarting: Fault = {
     await restartDaemon(world, 0);
   },
 };
+
+/** Most failpoints are passed within it, from the start of the process on. */
+const REACHED_MS = 3_000;
 
 type Provocation = (world: World) => unknown;
 
@@ -83,22 +89,31 @@ const killDaemonAtFailpoint: Fault = {
   async strike(world, { failpoint, nth, provocation }) {
     await world.daemon.kill();
     const daemon = await world.startDaemon(armed(failpoint as Failpoint, number(nth), "kill", "/dev/null"));
-    if (!(await within(world, 4000, () => hasEnded(daemon)))) {
+    if (!(await within(world, REACHED_MS, () => hasEnded(daemon)))) {
       await PROVOCATIONS[String(provocation)]!(world);
-      await within(world, 4000, () => hasEnded(daemon));
+      await within(world, REACHED_MS, () => hasEnded(daemon));
     }
+    const bit = daemon.child.signalCode === "SIGKILL";
     await restartDaemon(world, 0);
+    return bit;
   },
 };
 
 const killView: Fault = {
   name: "kill-view",
-  plan: (random) => ({ afterMs: random.int(0, 2000), downMs: random.pick([0, 200, 2000]), times: random.int(1, 4) }),
+  plan: (random) => ({
+    afterMs: random.int(0, 1000),
+    downMs: random.pick([0, 0, 200, 1500]),
+    times: random.int(1, 3),
+  }),
   async strike(world, { afterMs, downMs, times }) {
+    let bit = true;
     for (let time = 0; time < number(times); time++) {
       await world.sleep(number(afterMs));
+      bit &&= !hasEnded(world.view);
       await restartView(world, number(downMs));
     }
+    return bit;
   },
 };
 
@@ -108,11 +123,13 @@ const killViewAtFailpoint: Fault = {
   async strike(world, { failpoint, nth }) {
     await world.view.kill();
     const view = await world.startView(armed(failpoint as Failpoint, number(nth), "kill", "/dev/null"));
-    if (!(await within(world, 4000, () => hasEnded(view)))) {
+    if (!(await within(world, REACHED_MS, () => hasEnded(view)))) {
       view.signal("SIGTERM"); // some steps are taken at its end only
-      await within(world, 2000, () => hasEnded(view));
+      await within(world, REACHED_MS, () => hasEnded(view));
     }
+    const bit = view.child.signalCode === "SIGKILL";
     await restartView(world, 0);
+    return bit;
   },
 };
 
@@ -128,10 +145,12 @@ const pauseView: Fault = {
 
 const killBoth: Fault = {
   name: "kill-both",
-  plan: (random) => ({ afterMs: random.int(0, 3000), downMs: random.int(0, 1500) }),
+  plan: (random) => ({ afterMs: random.int(0, 1200), downMs: random.int(0, 1000) }),
   async strike(world, { afterMs, downMs }) {
     await world.sleep(number(afterMs));
+    const bit = !hasEnded(world.daemon) && !hasEnded(world.view);
     await Promise.all([restartDaemon(world, number(downMs)), restartView(world, number(downMs))]);
+    return bit;
   },
 };
 
@@ -156,7 +175,6 @@ const stopDaemon: Fault = {
 /** Longer than wal_sender_timeout as well as shorter. */
 const pauseDaemon: Fault = {
   name: "pause-daemon",
-  boundMs: 60_000,
   plan: (random) => ({ afterMs: random.int(0, 1500), pauseMs: random.pick([500, 2500, 4000, 7000]) }),
   async strike(world, { afterMs, pauseMs }) {
     await world.sleep(number(afterMs));
@@ -177,7 +195,6 @@ const IN_TRANSACTION: readonly Failpoint[] = [
 /** The second takes over while the first is stopped; the first has to step back when it goes on. */
 const pauseDaemonWithSecond: Fault = {
   name: "pause-daemon-with-second",
-  boundMs: 60_000,
   plan: (random) => ({
     at: random.pick(["anywhere", ...IN_TRANSACTION]),
     nth: random.pick(NTH),

@@ -62,12 +62,13 @@ export async function restartView(world: World, downMs: number): Promise<void> {
   await world.startView();
 }
 
-/** The slot's connection is ended by the server, if there is one. */
-export async function terminateWalsender(world: World): Promise<void> {
-  await world.sql(
+/** The slot's connection is ended by the server; false when there is none. */
+export async function terminateWalsender(world: World): Promise<boolean> {
+  const ended = await world.sql(
     `SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots
       WHERE slot_name = 'afterimage_${world.stream}' AND active`,
   );
+  return ended.length > 0;
 }
 
 /** Waits up to `ms` for something that need not happen. */
