@@ -4,7 +4,7 @@ import { createServer, connect as dial, type Server } from "node:net";
 import { frames, hostAndPort, rename, replace } from "./kafka-frames.ts";
 import { KafkaLink } from "./kafka-link.ts";
 import { type Conditions, fairWeather } from "./lane.ts";
-import { kafkaClient } from "./topics.ts";
+import { ownBrokers } from "./topics.ts";
 
 export const API = {
   produce: 0,
@@ -290,15 +290,5 @@ export class KafkaProxy {
       link.down.send(apiKey === API.metadata || apiKey === API.findCoordinator ? rename(frame, this.#ports) : frame);
     }
     link.answered(correlationId);
-  }
-}
-
-async function ownBrokers(): Promise<string[]> {
-  const admin = kafkaClient().admin();
-  await admin.connect();
-  try {
-    return (await admin.describeCluster()).brokers.map(({ host, port }) => `${host}:${port}`);
-  } finally {
-    await admin.disconnect();
   }
 }

@@ -9,3 +9,14 @@ export { deleteTopics, listTopics, readTopic, type TopicRecord } from "../../dev
 export function kafkaClient(brokers: string[] = inject("brokers")): Kafka {
   return clientOf(brokers);
 }
+
+/** `host:port` of each broker of the run's own cluster, as they name themselves. */
+export async function ownBrokers(): Promise<string[]> {
+  const admin = kafkaClient().admin();
+  await admin.connect();
+  try {
+    return (await admin.describeCluster()).brokers.map(({ host, port }) => `${host}:${port}`);
+  } finally {
+    await admin.disconnect();
+  }
+}
