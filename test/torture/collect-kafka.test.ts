@@ -58,10 +58,11 @@ test("a follower sees what is committed, once, in order, with its producers, als
     await second.close();
 
     await follower.reached();
-    const { records, progress: stored } = await readStream([kafka.address], stream);
+    const { records, progress: stored, schemas } = await readStream([kafka.address], stream);
     expect(byPlace(follower.records)).toEqual(byPlace([...records, ...stored]));
     expect(records.filter(({ topic }) => topic === table).map(({ value }) => value)).toEqual(["1", "2", "3", "4"]);
     expect(records.filter(({ topic }) => topic === later).map(({ value }) => value)).toEqual(["5"]);
+    expect(schemas.map(({ value }) => value)).toEqual(["a schema"]);
     expect(stored.map(({ key, value }) => [key, value])).toEqual([["key of progress", "progress"]]);
     const epochs = records.filter(({ topic }) => topic === table).map(({ producerEpoch }) => producerEpoch);
     expect([...new Set(epochs)].length).toBe(2);

@@ -19,12 +19,12 @@ const GOODBYE_MS = 5_000;
  */
 const RETRY = { initialRetryTime: 200, maxRetryTime: 1_000, retries: 5, restartOnFailure: async () => false };
 
-/** Everything committed now in the topics of the tables and in the progress topic. */
+/** Everything committed now in the topics of the tables, of progress and of schemas. */
 export async function readStream(
   brokers: readonly string[],
   stream: string,
-): Promise<Pick<Evidence, "records" | "progress">> {
-  const topics = await topicsOf(brokers, stream);
+): Promise<Pick<Evidence, "records" | "progress" | "schemas">> {
+  const topics = await listTopics([...brokers], `${stream}.`);
   const reader = new TopicsReader(brokers, topics);
   try {
     await reader.start();
@@ -33,11 +33,13 @@ export async function readStream(
   } finally {
     await reader.stop();
   }
-  const own = progressTopicOf(stream);
-  return {
-    records: reader.records.filter(({ topic }) => topic !== own),
-    progress: reader.records.filter(({ topic }) => topic === own),
-  };
+  const byTopic = Map.groupBy(reader.records, ({ topic }) => topic);
+  const [progress = [], schemas = []] = [progressTopicOf, schemasTopicOf].map((name) => {
+    const own = byTopic.get(name(stream));
+    byTopic.delete(name(stream));
+    return own;
+  });
+  return { records: [...byTopic.values()].flat(), progress, schemas };
 }
 
 /** Follows a stream's topics from their beginning, also those that are made later. */
@@ -216,9 +218,10 @@ async function goodbye(consumer: Consumer | null): Promise<void> {
 }
 
 const progressTopicOf = (stream: string): string => `${stream}.progress`;
+const schemasTopicOf = (stream: string): string => `${stream}.schemas`;
 
 async function topicsOf(brokers: readonly string[], stream: string): Promise<string[]> {
-  return (await listTopics([...brokers], `${stream}.`)).filter((topic) => topic !== `${stream}.schemas`);
+  return (await listTopics([...brokers], `${stream}.`)).filter((topic) => topic !== schemasTopicOf(stream));
 }
 
 /** Where each partition that holds something ends for readers, once all markers are written; by `topic/partition`. */

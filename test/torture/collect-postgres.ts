@@ -2,12 +2,15 @@
 import pg from "pg";
 import { tableTopic } from "../../src/event/identifier.ts";
 import { canonicalOfOutput, JSON_TYPES } from "./canonical.ts";
-import type { AuditRow, Evidence, TableSpec, TextRow } from "./evidence.ts";
+import type { AuditRow, CatalogTable, Evidence, TableSpec, TextRow } from "./evidence.ts";
 import { TEXT_SETTINGS } from "./workload/audit.ts";
 import { createCommitOrder, dropCommitOrder, readCommitOrder } from "./workload/commit-order.ts";
 import { CONSTANT_SUM, KEYLESS, SEEDED_SUM } from "./workload/setup.ts";
 
-export type PostgresEvidence = Pick<Evidence, "tables" | "audit" | "commits" | "statuses" | "contents" | "constantSum">;
+export type PostgresEvidence = Pick<
+  Evidence,
+  "tables" | "audit" | "commits" | "statuses" | "contents" | "catalog" | "constantSum"
+>;
 
 const ROWS_AT_ONCE = 500;
 
@@ -16,6 +19,7 @@ interface Described extends TableSpec {
   readonly relation: string;
   /** For each column the SQL of its text, as its type's output function prints it. */
   readonly outputs: readonly string[];
+  readonly catalog: CatalogTable;
 }
 
 /** Rows share equal long values, which the audit holds many times over. */
@@ -77,8 +81,9 @@ export function collectPostgres(
     for (const table of described) contents.set(table.table, await readRows(client, table, pool));
     const statuses = await readStatuses(client);
     await client.query("COMMIT");
-    const tables = described.map(({ relation: _, outputs: __, ...spec }): TableSpec => spec);
-    return { tables, audit, commits, statuses, contents, constantSum: { ...CONSTANT_SUM, value: SEEDED_SUM } };
+    const tables = described.map(({ relation: _, outputs: __, catalog: ___, ...spec }): TableSpec => spec);
+    const catalog = new Map(described.map((table) => [table.table, table.catalog]));
+    return { tables, audit, commits, statuses, contents, catalog, constantSum: { ...CONSTANT_SUM, value: SEEDED_SUM } };
   });
 }
 
@@ -86,9 +91,9 @@ const IDENTITIES = { d: "default", f: "full", i: "index", n: "nothing" } as cons
 
 async function describe(client: pg.Client, stream: string, partitions: number): Promise<Described[]> {
   const { rows } = await client.query(`
-    SELECT public.audit_label(c.oid) AS table, c.oid::regclass::text AS relation, n.nspname AS schema, c.relname AS name,
+    SELECT c.oid::int8 AS oid, public.audit_label(c.oid) AS table, c.oid::regclass::text AS relation, n.nspname AS schema, c.relname AS name,
            c.relreplident AS identity,
-           (SELECT json_agg(json_build_object('name', a.attname, 'type', t.typname,
+           (SELECT json_agg(json_build_object('name', a.attname, 'type', t.typname, 'oid', t.oid::int8, 'typmod', a.atttypmod,
                               'output', format('%s(%s)::text', t.typoutput, public.audit_quoted(a.attname))) ORDER BY a.attnum)
               FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '') AS columns,
@@ -101,8 +106,8 @@ async function describe(client: pg.Client, stream: string, partitions: number): 
      WHERE c.relkind = 'r' AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
        AND c.oid NOT IN ('public.audit'::regclass, 'public.unrelated'::regclass)
      ORDER BY 1`);
-  return rows.map(({ table, relation, schema, name, identity, columns, key }): Described => {
-    const all: { name: string; type: string; output: string }[] = columns;
+  return rows.map(({ oid, table, relation, schema, name, identity, columns, key }): Described => {
+    const all: { name: string; type: string; oid: number; typmod: number; output: string }[] = columns;
     return {
       table,
       topic: tableTopic(stream, schema, name),
@@ -113,6 +118,7 @@ async function describe(client: pg.Client, stream: string, partitions: number): 
       identity: IDENTITIES[identity as keyof typeof IDENTITIES],
       relation,
       outputs: all.map(({ output }) => output),
+      catalog: { oid: Number(oid), columns: all.map(({ name, oid, typmod }) => ({ name, oid, typmod })) },
     };
   });
 }

@@ -44,6 +44,24 @@ export interface SourceCommit {
   /** 32-bit xid as pgoutput writes it. */
   readonly xid: string;
   readonly commitLsn: bigint;
+  /** As events write it. */
+  readonly timestamp: string;
+}
+
+/** A table as the catalogue of Postgres has it. */
+export interface CatalogTable {
+  /** pg_class.oid */
+  readonly oid: number;
+  readonly columns: readonly { readonly name: string; readonly oid: number; readonly typmod: number }[];
+}
+
+/** What the project's own `afterimage verify --against-database` says of the stream. */
+export interface Verified {
+  readonly exitCode: number | null;
+  /** `proven`, `partial` or `wrong`; null when it gave no report. */
+  readonly result: string | null;
+  /** What it found, notes left out; or what it said instead of a report. */
+  readonly findings: readonly string[];
 }
 
 export interface PositionSample {
@@ -128,6 +146,8 @@ export interface Evidence {
   readonly records: readonly ReadRecord[];
   /** Of the progress topic, read at the end. */
   readonly progress: readonly ReadRecord[];
+  /** Of the schemas topic, read at the end. */
+  readonly schemas: readonly ReadRecord[];
   /** What a reader that followed the topics all the time got. */
   readonly followed: readonly ReadRecord[];
   /** By ordinal. */
@@ -136,6 +156,9 @@ export interface Evidence {
   /** Audited xid8 to `pg_xact_status`. */
   readonly statuses: ReadonlyMap<string, string | null>;
   readonly contents: Contents;
+  readonly catalog: ReadonlyMap<string, CatalogTable>;
+  /** Null when it could not be asked. */
+  readonly verified: Verified | null;
   /** Null when no view was kept. */
   readonly view: Contents | null;
   readonly looks: readonly ViewLook[];

@@ -4,7 +4,7 @@ import { messageOf } from "../../src/errors.ts";
 import { type Follower, readStream } from "./collect-kafka.ts";
 import { collectPostgres } from "./collect-postgres.ts";
 import { inTime } from "./deadline.ts";
-import type { Evidence, RoundTimes, ViewLook, Watch } from "./evidence.ts";
+import type { Evidence, RoundTimes, Verified, ViewLook, Watch } from "./evidence.ts";
 import type { HistoryPlan } from "./plan.ts";
 import type { RealWorld } from "./real-world.ts";
 import { appliedCount, readView } from "./view-reader.ts";
@@ -20,6 +20,7 @@ export interface Observed {
   readonly watch: Watch;
   /** False when the history broke off and the stream did not reach what was committed. */
   readonly whole: boolean;
+  readonly verified: Verified | null;
 }
 
 export interface Gathered {
@@ -53,9 +54,17 @@ export async function gather(world: RealWorld, observed: Observed): Promise<Gath
   const readViewOf = (tables: Evidence["tables"]) => attempt("the view", () => readView(world.viewFile, tables));
   const view = whole && postgres !== null ? await readViewOf(postgres.tables) : null;
   const evidence: Evidence = {
-    ...{ stream: world.stream, whole, view, watch: observed.watch, looks: observed.looks, rounds: observed.rounds },
+    ...{
+      stream: world.stream,
+      whole,
+      view,
+      verified: observed.verified,
+      watch: observed.watch,
+      looks: observed.looks,
+      rounds: observed.rounds,
+    },
     ...(postgres ?? WITHOUT_SOURCE),
-    ...(kafka ?? { records: [], progress: [] }),
+    ...(kafka ?? { records: [], progress: [], schemas: [] }),
     followed: follower?.records ?? [],
     ...{ positions: world.sampler.positions, health: world.sampler.health, dark: world.dark },
     exits: world.processes.exits(),
@@ -65,6 +74,6 @@ export async function gather(world: RealWorld, observed: Observed): Promise<Gath
 }
 
 const WITHOUT_SOURCE = {
-  ...{ tables: [], audit: [], commits: [], statuses: new Map(), contents: new Map() },
+  ...{ tables: [], audit: [], commits: [], statuses: new Map(), contents: new Map(), catalog: new Map() },
   constantSum: { ...CONSTANT_SUM, value: SEEDED_SUM },
 };

@@ -5,7 +5,7 @@ import { messageOf } from "../../src/errors.ts";
 import { Follower } from "./collect-kafka.ts";
 import { createOracleSlot } from "./collect-postgres.ts";
 import { inTime } from "./deadline.ts";
-import type { RoundTimes, ViewLook } from "./evidence.ts";
+import type { RoundTimes, Verified, ViewLook } from "./evidence.ts";
 import { type Gathered, gather } from "./gather.ts";
 import { Misses } from "./misses.ts";
 import { FAULTS } from "./nemesis/faults.ts";
@@ -19,6 +19,7 @@ import type { Fault } from "./world.ts";
 
 const STREAMING_MS = 60_000;
 const FINAL_MS = 120_000;
+const VERIFY_MS = 180_000;
 const LOOK_MS = 300;
 /** Transactions a second, and the most rows of one: what two cores with all servers on them can catch up with. */
 const LOAD = { 1: { rate: 40, bulkRows: 6_000 }, 3: { rate: 20, bulkRows: 3_000 } };
@@ -79,6 +80,7 @@ export class History {
     world.processes.during(null);
     this.#looking = false;
     await looking;
+    const verified = whole ? await this.#verify() : null;
     const watch = { ms: world.now(), misses: { ...world.sampler.misses, looks: this.#missedLooks.told } };
     for (const process of ["view", "daemon"] as const) {
       for (const running of world.processes.running(process)) {
@@ -86,7 +88,7 @@ export class History {
       }
     }
     const observed = { plan: this.#plan, follower: this.#follower, looks: this.#looks, rounds: this.#rounds };
-    const gathered = await gather(world, { ...observed, watch, whole });
+    const gathered = await gather(world, { ...observed, watch, whole, verified });
     await this.#tried("At the end: ", async () => this.#follower?.stop());
     const outputs = world.processes.outputs();
     return {
@@ -197,6 +199,15 @@ export class History {
       },
       { what: `all ${sequence} events in the view`, timeout: FINAL_MS },
     );
+  }
+
+  /** The project's own judge; it needs a daemon that runs. */
+  async #verify(): Promise<Verified | null> {
+    let verified: Verified | null = null;
+    await this.#tried("afterimage verify: ", async () => {
+      verified = await inTime(this.#world.verify(), VERIFY_MS, "afterimage verify");
+    });
+    return verified;
   }
 
   /** After a history broke off: what the fault left is healed, and the rest may still be reached. */

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { CapturedStream } from "../support/captured-stream.ts";
 import { waitFor } from "../support/wait-for.ts";
+import { verdictOf } from "./ask-verify.ts";
 import { check } from "./checker/check.ts";
 import { Follower, readStream } from "./collect-kafka.ts";
 import { collectPostgres, createOracleSlot, dropOracleSlot } from "./collect-postgres.ts";
@@ -87,6 +88,7 @@ async function playHistory(): Promise<Evidence> {
   }
   await workload.stop();
   await stream.published(120_000);
+  const verified = await verdictOf(stream.ask("verify", {}, ["--against-database", "--json"]), 90_000);
   await sampler.stop();
   await stream.daemon.kill("SIGTERM");
   await follower.reached();
@@ -96,7 +98,7 @@ async function playHistory(): Promise<Evidence> {
     ...{ stream: stream.stream, ...postgres, ...kafka, followed: follower.records },
     // A view that is equal, so that its mutants have something to change.
     ...{ view: postgres.contents, looks: [1, 2, 3].map((at) => lookAt(postgres.contents, at)) },
-    ...{ positions: sampler.positions, health: sampler.health, exits, rounds: [], dark: [], whole: true },
+    ...{ positions: sampler.positions, health: sampler.health, exits, rounds: [], dark: [], whole: true, verified },
     watch: {
       ms: Math.round(performance.now() - began),
       misses: { ...sampler.misses, looks: { count: 0, last: null } },

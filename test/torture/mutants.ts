@@ -7,6 +7,7 @@ import { EVENT_MUTANTS } from "./mutants-events.ts";
 import { NUMBER_MUTANTS } from "./mutants-numbers.ts";
 import { POSITION_MUTANTS } from "./mutants-positions.ts";
 import { RECORD_MUTANTS } from "./mutants-records.ts";
+import { SCHEMA_MUTANTS } from "./mutants-schemas.ts";
 import { VIEW_MUTANTS } from "./mutants-view.ts";
 import type { Invariant, Violation } from "./violation.ts";
 
@@ -32,5 +33,6 @@ export const MUTANTS: readonly Mutant[] = [
   ...VIEW_MUTANTS,
   ...POSITION_MUTANTS,
   ...RECORD_MUTANTS,
+  ...SCHEMA_MUTANTS,
   ...AROUND_MUTANTS,
 ];

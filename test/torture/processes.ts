@@ -46,6 +46,15 @@ export class Processes {
     return spawned;
   }
 
+  /** Another command with the daemon's settings, but of these servers; it is not judged as a process of the history. */
+  ask(args: readonly string[], { url, brokers }: { url: string; brokers: readonly string[] }): SpawnedDaemon {
+    return spawnCli([...args], {
+      ...this.#settings,
+      AFTERIMAGE_POSTGRES_URL: url,
+      AFTERIMAGE_KAFKA_BROKERS: brokers.join(","),
+    });
+  }
+
   startView(environment: Record<string, string> = {}): SpawnedDaemon {
     const file = join(this.#folder, "view.json");
     writeFileSync(file, JSON.stringify(this.#view));

@@ -12,9 +12,10 @@ import { formatLsn, parseLsn } from "../../src/event/lsn.ts";
 import type { SpawnedDaemon } from "../support/daemon.ts";
 import { KafkaProxy } from "../support/kafka-proxy.ts";
 import { TcpProxy } from "../support/tcp-proxy.ts";
+import { verdictOf } from "./ask-verify.ts";
 import { describeTables } from "./collect-postgres.ts";
 import { inTime } from "./deadline.ts";
-import type { Period } from "./evidence.ts";
+import type { Period, Verified } from "./evidence.ts";
 import { whole } from "./nemesis/cluster.ts";
 import type { HistoryPlan } from "./plan.ts";
 import { Processes } from "./processes.ts";
@@ -30,6 +31,7 @@ export const CANARY = "canary-5up3r-53cr37";
 const WAL_SENDER_TIMEOUT = "3s";
 
 const CAUGHT_UP_MS = 30_000;
+const VERIFY_MS = 170_000;
 const CLOSE_MS = 90_000;
 
 interface Parts {
@@ -184,6 +186,15 @@ export class RealWorld implements World {
   /** Milliseconds since the history began. */
   now(): number {
     return Math.round(performance.now() - this.began);
+  }
+
+  /** The project's own judge, past the proxies. */
+  verify(): Promise<Verified> {
+    const { brokers } = this.kafka;
+    return verdictOf(
+      this.processes.ask(["verify", "--against-database", "--json"], { url: this.url, brokers }),
+      VERIFY_MS,
+    );
   }
 
   /** Network, servers and processes as a strike leaves them that comes to its end. */

@@ -11,7 +11,9 @@ import { checkLooks } from "./looks.ts";
 import { checkNumbering } from "./numbering.ts";
 import { checkOffsets } from "./offsets.ts";
 import { checkPositions } from "./positions.ts";
+import { checkSchemas } from "./schemas.ts";
 import { checkTruth } from "./truth.ts";
+import { checkVerified } from "./verified.ts";
 import { checkDark, checkWatch } from "./watch.ts";
 import { checkWriters } from "./writers.ts";
 
@@ -35,6 +37,8 @@ export function check(evidence: Evidence): Verdict {
   checkFold(history, evidence, findings);
   checkTruth(history, evidence, findings);
   checkNumbering(history, evidence, findings);
+  checkSchemas(history, evidence, findings);
+  checkVerified(evidence, findings);
   checkAtomicity(history, evidence, findings);
   checkPositions(history, evidence, findings);
   checkWriters(history, findings);

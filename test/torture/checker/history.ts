@@ -28,6 +28,8 @@ export interface SeenEvent extends Pick<WireEvent, Carried> {
   /** The record key that belongs to `before` where that holds the key alone. */
   readonly beforeKey: string | null;
   readonly after: Row | null;
+  /** Names of the columns that `after` holds, as JSON; null without one. */
+  readonly shape: string | null;
   /** Where it stands; a barrier in several partitions. */
   readonly places: readonly Place[];
 }
@@ -120,6 +122,15 @@ function placeOf({ topic, partition, offset, producerId, producerEpoch }: ReadRe
   return { topic, partition, offset: Number(offset), producerId, producerEpoch };
 }
 
+const SHAPES = new Map<string, string>();
+
+/** Events share their few shapes. */
+function shared(shape: string): string {
+  const known = SHAPES.get(shape);
+  if (known === undefined) SHAPES.set(shape, shape);
+  return known ?? shape;
+}
+
 function understand(
   wire: WireEvent,
   record: ReadRecord,
@@ -138,6 +149,7 @@ function understand(
     before: holdsKeyAlone ? null : wire.before && table.row(wire.before),
     beforeKey: holdsKeyAlone ? wire.before && table.keyOfPairs(wire.before) : null,
     after: wire.after && table.row(wire.after),
+    shape: wire.after && shared(JSON.stringify(wire.after.names)),
   };
 }
 

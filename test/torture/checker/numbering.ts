@@ -10,8 +10,8 @@ export function checkNumbering(history: History, evidence: Evidence, findings: F
   checkPartitions(history, findings);
   checkCommitOrder(history.runs, findings);
   for (const run of history.runs) checkTransaction(run, findings);
-  checkCommitLsns(history.runs, evidence, findings);
-  checkSchemas(history.events, findings);
+  checkCommits(history.runs, evidence, findings);
+  checkSchemaIds(history.events, findings);
   findings.examined(3, history.events.length);
 }
 
@@ -105,21 +105,26 @@ function checkTransaction({ events }: Run, findings: Findings): void {
   });
 }
 
-/** Commit LSNs come from a slot that the stream has nothing to do with. */
-function checkCommitLsns(runs: readonly Run[], { commits }: Evidence, findings: Findings): void {
-  const lsns = new Map<string, bigint>();
-  for (const { xid, commitLsn } of commits) lsns.set(xid, commitLsn);
-  for (const run of runs) {
-    const lsn = lsns.get(run.xid);
-    if (lsn !== undefined && lsn !== run.lsn) {
-      const what = `${describe(run.events[0]!)}, it committed at ${formatLsn(lsn)}`;
+/** Commit LSNs and times come from a slot that the stream has nothing to do with. */
+function checkCommits(runs: readonly Run[], { commits }: Evidence, findings: Findings): void {
+  const byXid = new Map(commits.map((commit) => [commit.xid, commit]));
+  for (const { xid, lsn, events } of runs) {
+    const commit = byXid.get(xid);
+    if (commit === undefined) continue; // told as a phantom
+    if (commit.commitLsn !== lsn) {
+      const what = `${describe(events[0]!)}, it committed at ${formatLsn(commit.commitLsn)}`;
       findings.add(3, "other", "a transaction has another commit LSN than the WAL", what);
+    }
+    const wrong = events.find(({ timestamp }) => timestamp !== commit.timestamp);
+    if (wrong !== undefined) {
+      const what = `${describe(wrong)}: ${wrong.timestamp}, it committed at ${commit.timestamp}`;
+      findings.add(2, "other", "an event has another time than its commit", what);
     }
   }
 }
 
 /** A schema id belongs to one table. */
-function checkSchemas(events: readonly SeenEvent[], findings: Findings): void {
+function checkSchemaIds(events: readonly SeenEvent[], findings: Findings): void {
   const tables = new Map<number, string>();
   for (const event of events) {
     const table = tables.get(event.schema) ?? event.table.name;

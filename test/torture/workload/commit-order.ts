@@ -29,8 +29,15 @@ export async function readCommitOrder(client: pg.Client): Promise<SourceCommit[]
   return rows.map(([begin]) => ({
     // Begin: its letter, final LSN (8 bytes), time of the commit (8), xid (4).
     commitLsn: BigInt(`0x${begin.slice(2, 18)}`),
+    timestamp: timestampOf(BigInt(`0x${begin.slice(18, 34)}`)),
     xid: String(Number.parseInt(begin.slice(34, 42), 16)),
   }));
+}
+
+/** Microseconds since 2000, of a commit that took place after it. */
+function timestampOf(micros: bigint): string {
+  const date = new Date(Date.UTC(2000, 0, 1) + Number(micros / 1000n));
+  return `${date.toISOString().slice(0, -1)}${String(micros % 1000n).padStart(3, "0")}Z`;
 }
 
 export async function dropCommitOrder(client: pg.Client): Promise<void> {

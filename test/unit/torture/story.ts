@@ -1,6 +1,6 @@
 // Evidence of a history that never took place: a database in memory, and what a faultless stream would hold of it.
 import { Partitioners } from "kafkajs";
-import type { AuditRow, ReadRecord, SourceCommit, TableSpec, TextRow } from "../../torture/evidence.ts";
+import type { AuditRow, CatalogTable, ReadRecord, SourceCommit, TableSpec, TextRow } from "../../torture/evidence.ts";
 import type { Random } from "../../torture/random.ts";
 
 export const STREAM = "story";
@@ -34,6 +34,7 @@ export class Story {
   readonly statuses = new Map<string, string>();
   readonly records: ReadRecord[] = [];
   readonly progress: ReadRecord[] = [];
+  readonly schemas: ReadRecord[] = [];
   readonly rows: Map<string, Row[]>;
   producer = { id: "4001", epoch: 0 };
   endLsn = 0x1_0000_0000n;
@@ -51,7 +52,15 @@ export class Story {
     this.tables = tables;
     this.#random = random;
     this.rows = new Map(tables.map(({ table }) => [table, []]));
+    tables.forEach((table, at) => {
+      this.#append(this.schemas, `${STREAM}.schemas`, 0, String(at + 1), schemaJson(table, at + 1));
+    });
     this.publish();
+  }
+
+  /** As the catalogue has them. */
+  get catalog(): Map<string, CatalogTable> {
+    return new Map(this.tables.map((table, at) => [table.table, { oid: 20_000 + at + 1, columns: columnsOf(table) }]));
   }
 
   table(name: string): TableSpec {
@@ -83,7 +92,7 @@ export class Story {
       if (!isLastPiece) this.publish();
     });
     this.statuses.set(xid8, "committed");
-    this.commits.push({ xid, commitLsn });
+    this.commits.push({ xid, commitLsn, timestamp });
     this.#complete = this.sequence;
     this.endLsn = commitLsn + 0x30n;
   }
@@ -211,6 +220,25 @@ export class Changes {
     const images = { old: old && toMap(old, table), new: row && toMap(row, table) };
     this.audit.push({ xid: this.#xid, ordinal: this.#next(), table: table.table, operation, ...images });
   }
+}
+
+const columnsOf = ({ columns, types }: TableSpec) =>
+  columns.map((name) => ({ name, oid: types.has(name) ? 23 : 25, typmod: -1 }));
+
+function schemaJson(table: TableSpec, id: number): string {
+  const columns = columnsOf(table).map(({ name, oid, typmod }) => {
+    const place = table.key.indexOf(name);
+    return { name, type: oid === 23 ? "int4" : "text", oid, typmod, key: place === -1 ? null : place + 1 };
+  });
+  const own = {
+    v: 1,
+    schema: id,
+    table: table.table,
+    oid: 20_000 + id,
+    publicationRel: 30_000 + id,
+    topicId: `topic ${id}`,
+  };
+  return JSON.stringify({ ...own, identity: table.identity[0], readAt: "1/0", columns });
 }
 
 function keyOf(row: Row, { key }: TableSpec): Row | null {

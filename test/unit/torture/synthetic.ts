@@ -173,9 +173,24 @@ export function syntheticEvidence({ rounds = 24, seed = 0 }: { rounds?: number; 
   }));
   const contents = contentsOf(story);
   return {
-    ...{ whole: true, stream: STREAM, tables: TABLES, records: story.records, progress: story.progress },
+    ...{
+      whole: true,
+      stream: STREAM,
+      tables: TABLES,
+      records: story.records,
+      progress: story.progress,
+      schemas: story.schemas,
+    },
     followed: [...story.records.slice(0, 50), ...story.records, ...story.progress],
-    ...{ audit: story.audit, commits: story.commits, statuses: story.statuses, contents, view: contents },
+    ...{
+      audit: story.audit,
+      commits: story.commits,
+      statuses: story.statuses,
+      contents,
+      view: contents,
+      catalog: story.catalog,
+    },
+    verified: { exitCode: 0, result: "proven", findings: [] },
     ...{ looks, positions, health },
     constantSum: { table: "public.accounts", column: "balance", value: 12_000n },
     rounds: [{ round: 1, fault: "kill", healedAt: 500, caughtUpAt: 900, boundMs: 30_000, bit: true }],
