@@ -1,6 +1,6 @@
 // Mutants of the schemas topic, of commit times, and of what the project's own verification says.
 import type { Evidence, ReadRecord } from "./evidence.ts";
-import { sourceOf } from "./forge.ts";
+import { operationOf, sourceOf } from "./forge.ts";
 import type { Mutant } from "./mutants.ts";
 import { changeRecords, middle, replaced } from "./mutants-tools.ts";
 
@@ -17,11 +17,16 @@ const parse = ({ value }: ReadRecord): Schema => JSON.parse(value!);
 /** The record of a table that keeps its columns and has a key, changed. */
 function changeSchema(evidence: Evidence, change: (schema: Schema) => void, key?: string): Evidence {
   const { schemas, catalog } = evidence;
+  const inserted = new Set(
+    evidence.records.flatMap(({ value }) =>
+      operationOf(value!) === "insert" ? [Number(/\},"schema":(\d+)/.exec(value!)![1])] : [],
+    ),
+  );
   const isSteady = (record: ReadRecord) => {
     const { table, columns } = parse(record);
     const names = catalog.get(table)?.columns.map(({ name }) => name);
     const isOnly = schemas.filter((other) => parse(other).table === table).length === 1;
-    const isUsed = evidence.records.some(({ value }) => value!.includes(`"schema":${parse(record).schema}`));
+    const isUsed = inserted.has(parse(record).schema);
     return (
       isOnly &&
       isUsed &&
