@@ -203,6 +203,9 @@ export class RealWorld implements World {
     await this.kafkaProxy.heal();
     const servers = [this.postgres, ...this.kafka.nodes];
     for (const server of servers) server.thaw();
+    for (const process of ["daemon", "view"] as const) {
+      for (const running of this.processes.running(process)) running.signal("SIGCONT");
+    }
     await Promise.all(servers.map((server) => server.start()));
     await whole(this);
     // One that ended by itself stays ended: that is what the history broke off for.

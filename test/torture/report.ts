@@ -1,5 +1,6 @@
 // What a run came to: one line for people and CI, a JSON file with every history, and one line for each history that can
 // be written down.
+import { KAFKA_VERSION } from "../../dev/servers/embedded-kafka.ts";
 import { messageOf } from "../../src/errors.ts";
 import { check, checkWithoutStream, type Verdict } from "./checker/check.ts";
 import { cutToStored } from "./cut.ts";
@@ -156,7 +157,8 @@ export function summaryOf(report: HistoryReport) {
   const took = recovery.flatMap(({ ms }) => (ms === null ? [] : [ms])).sort((a, b) => a - b);
   const { rounds, idle, events } = summarise(plan.seed, [report]);
   return {
-    ...{ seed: plan.seed, postgres: plan.postgres, nodes: plan.nodes, rounds, idle, events },
+    ...{ seed: plan.seed, postgres: plan.postgres, kafka: KAFKA_VERSION, nodes: plan.nodes, node: process.version },
+    ...{ faults: [...new Set(recovery.map(({ fault }) => fault))].sort(), rounds, idle, events },
     recoveryMs: { median: took[took.length >> 1] ?? null, max: took.at(-1) ?? null },
     lastLine: lastLine(summarise(plan.seed, [report])),
   };
