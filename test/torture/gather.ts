@@ -46,7 +46,7 @@ export async function gather(world: RealWorld, observed: Observed): Promise<Gath
     }
   };
   if (whole) await attempt("the reader that follows", () => follower?.reached());
-  await world.sampler.stop();
+  await attempt("the end of the samples", () => world.sampler.stop());
   const postgres = await attempt("the source", () =>
     collectPostgres(world.url, { stream: world.stream, partitions: plan.partitions }),
   );

@@ -13,11 +13,16 @@ export interface Played {
 }
 
 /** `folder`: for what failed histories leave. */
-export async function runHistory(plan: HistoryPlan, folder: string, log: (line: string) => void): Promise<Played> {
+export async function runHistory(
+  plan: HistoryPlan,
+  folder: string,
+  log: (line: string) => void,
+  open: (plan: HistoryPlan) => Promise<RealWorld> = RealWorld.open,
+): Promise<Played> {
   let report = unplayed(plan, new Error("It was not played."));
   let kept: string | null = null;
   try {
-    const world = await RealWorld.open(plan);
+    const world = await open(plan);
     try {
       const result = await new History(plan, world, log).play();
       report = judge(result);
