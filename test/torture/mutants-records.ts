@@ -9,6 +9,7 @@ interface Progress {
   firstSequence: number;
   sequence: number;
   completeSequence: number;
+  endLsn: string;
   last: { complete: boolean } | null;
   partitions: Record<string, Record<string, { sequence: number; offset: number }>>;
 }
@@ -31,6 +32,18 @@ const withFields = (fields: (progress: Progress) => Partial<Progress>) => (evide
   changeProgress(evidence, (record, progress) => [
     { ...record, value: JSON.stringify({ ...progress, ...fields(progress) }) },
   ]);
+
+/** A record without events after a piece of a transaction. */
+function withIdle(evidence: Evidence, change: Partial<Progress>, place: Partial<ReadRecord>): Evidence {
+  return changeProgress(
+    evidence,
+    (record, progress) => {
+      const value = JSON.stringify({ ...progress, firstSequence: progress.sequence + 1, partitions: {}, ...change });
+      return [record, { ...record, offset: record.offset + 1n, value, ...place }];
+    },
+    ({ last, sequence, firstSequence }) => last?.complete === false && sequence >= firstSequence,
+  );
+}
 
 /** All copies of one truncate. */
 function changeTruncate(evidence: Evidence, change: (value: string) => string): Evidence {
@@ -74,15 +87,12 @@ export const RECORD_MUTANTS: readonly Mutant[] = [
   {
     name: "an idle record stands inside a transaction",
     finds: [[7, "other", "a record without events stands inside a transaction"]],
-    mutate: (evidence) =>
-      changeProgress(
-        evidence,
-        (record, progress) => {
-          const idle = { ...progress, firstSequence: progress.sequence + 1, partitions: {} };
-          return [record, { ...record, offset: record.offset + 1n, value: JSON.stringify(idle) }];
-        },
-        ({ last }) => last?.complete === false,
-      ),
+    mutate: (evidence) => withIdle(evidence, {}, {}),
+  },
+  {
+    name: "an idle record of a new producer moves the position inside a transaction",
+    finds: [[7, "other", "a record without events stands inside a transaction"]],
+    mutate: (evidence) => withIdle(evidence, { endLsn: "FFFFFF/0" }, { producerId: "987654321" }),
   },
   {
     name: "a commit vector reaches into the next batch",

@@ -127,6 +127,11 @@ function play(story: Story, round: number, random: Random): void {
 /** A transaction that is larger than a batch. */
 function bulk(story: Story, round: number): void {
   const piece = (part: number) => (changes: Changes) => {
+    if (part === 1) {
+      // A start inside the transaction that has new schema records to store.
+      story.producer = { ...story.producer, epoch: story.producer.epoch + 1 };
+      story.publish();
+    }
     for (let row = 0; row < 20; row++)
       changes.insert("public.wiped_a", { id: String(1000 + round * 100 + part * 20 + row), value: "bulk" });
   };
