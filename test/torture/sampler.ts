@@ -1,15 +1,16 @@
 // Looks at a running history ten times a second: what Postgres was told, what is stored, and what the daemon says of itself.
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
-import { settledTransactions } from "../../dev/servers/settled.ts";
 import { parseLsn } from "../../src/event/lsn.ts";
 import { KafkaConnection } from "../../src/kafka/connection.ts";
+import { fetchOffsets } from "../../src/kafka/offsets.ts";
 import { readProgress } from "../../src/sink/progress-log.ts";
 import type { HealthSample, PositionSample, Watch } from "./evidence.ts";
 import { Misses } from "./misses.ts";
 
 const INTERVAL_MS = 100;
 const PATIENCE_MS = 3_000;
+const MARKER_MS = 50;
 
 export interface SamplerOptions {
   /** Past the proxy. */
@@ -49,21 +50,24 @@ export class Sampler {
 
   /** The progress record stored last; throws while Kafka can't be asked. */
   async stored(): Promise<Stored> {
-    const { brokers, stream } = this.#options;
     try {
-      this.#kafka ??= await KafkaConnection.connect({
-        brokers: [...brokers],
-        clientId: "torture-sampler",
-        requestTimeoutMs: PATIENCE_MS,
-        connectionTimeoutMs: PATIENCE_MS,
-      });
-      const progress = await readProgress(this.#kafka, `${stream}.progress`);
+      const progress = await readProgress(await this.#connected(), `${this.#options.stream}.progress`);
       return progress && { endLsn: progress.endLsn, sequence: progress.sequence };
     } catch (error) {
       await this.#kafka?.close();
       this.#kafka = null;
       throw error;
     }
+  }
+
+  async #connected(): Promise<KafkaConnection> {
+    this.#kafka ??= await KafkaConnection.connect({
+      brokers: [...this.#options.brokers],
+      clientId: "torture-sampler",
+      requestTimeoutMs: PATIENCE_MS,
+      connectionTimeoutMs: PATIENCE_MS,
+    });
+    return this.#kafka;
   }
 
   async stop(): Promise<void> {
@@ -85,13 +89,34 @@ export class Sampler {
     const at = this.#now();
     const confirmed = await this.#confirmed();
     if (confirmed === null) return;
-    let stored = await this.stored();
-    if (confirmed > (stored?.endLsn ?? 0n)) {
-      // The transaction may be committed and its marker not yet written: readers see it a moment later.
-      await settledTransactions([...this.#options.brokers], PATIENCE_MS);
-      stored = await this.stored();
-    }
+    const stored = await this.#storedSince(confirmed);
     this.positions.push({ at, confirmed, stored });
+  }
+
+  /**
+   * A transaction may be committed and its marker not yet written, for seconds after a broker was killed: then it hides
+   * itself, and no reader sees it. Asked for until `confirmed` is stored or nothing was hidden; throws when that takes
+   * too long.
+   */
+  async #storedSince(confirmed: bigint): Promise<Stored> {
+    const deadline = performance.now() + PATIENCE_MS;
+    let stored = await this.stored();
+    while (confirmed > (stored?.endLsn ?? 0n)) {
+      // Asked before the record is read: what was not hidden then is seen now.
+      const isHidden = await this.#isHidden();
+      stored = await this.stored();
+      if (!isHidden) break;
+      if (performance.now() > deadline) throw new Error("A transaction that is not ended hides what is stored.");
+      await sleep(MARKER_MS);
+    }
+    return stored;
+  }
+
+  /** Whether a transaction was open, or its marker missing, on the progress topic. */
+  async #isHidden(): Promise<boolean> {
+    const connection = await this.#connected();
+    const { lastStable, highWatermark } = await fetchOffsets(connection, `${this.#options.stream}.progress`, 0);
+    return lastStable !== highWatermark;
   }
 
   async #confirmed(): Promise<bigint | null> {
