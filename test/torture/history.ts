@@ -80,7 +80,9 @@ export class History {
     world.processes.during(null);
     this.#looking = false;
     await looking;
+    const reachedAt = world.now();
     const verified = whole ? await this.#verify() : null;
+    const verifiedAt = world.now();
     const watch = { ms: world.now(), misses: { ...world.sampler.misses, looks: this.#missedLooks.told } };
     for (const process of ["view", "daemon"] as const) {
       for (const running of world.processes.running(process)) {
@@ -90,6 +92,8 @@ export class History {
     const observed = { plan: this.#plan, follower: this.#follower, looks: this.#looks, rounds: this.#rounds };
     const gathered = await gather(world, { ...observed, watch, whole, verified });
     await this.#tried("At the end: ", async () => this.#follower?.stop());
+    const [verifying, gathering] = [verifiedAt - reachedAt, world.now() - verifiedAt];
+    this.#log(`  the end after ${reachedAt} ms, verified in ${verifying} ms, gathered in ${gathering} ms`);
     const outputs = world.processes.outputs();
     return {
       ...gathered,
