@@ -19,6 +19,17 @@ test.each(Array.from({ length: SEEDS }, (_, seed) => seed))("every mutant of his
   expect(missed).toEqual([]);
 });
 
+const EVIDENCE = syntheticEvidence();
+
+/** Mutants take what stands in the middle: here that is always of this table. */
+test.each(EVIDENCE.tables)("every mutant changes something when $table stands in the middle", ({ topic }) => {
+  const others = EVIDENCE.records.filter((record) => record.topic !== topic);
+  const own = EVIDENCE.records.filter((record) => record.topic === topic);
+  const half = others.length >> 1;
+  const records = [...others.slice(0, half), ...own, ...others.slice(half)];
+  for (const mutant of MUTANTS) expect(() => mutated(mutant, { ...EVIDENCE, records })).not.toThrow();
+});
+
 test("a mutant that changes nothing is an error of the mutant", () => {
   const idle = {
     name: "idle",

@@ -1,5 +1,5 @@
 // Whatever fails in a history, from the start of its servers to their end, is told in its report, and the run goes on.
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
@@ -47,4 +47,17 @@ test("one that breaks off at once, and whose servers don't end, has its report, 
   expect(report.verdict!.examined.get(2) ?? 0).toBe(0);
   expect(readdirSync(kept!).sort()).toEqual(["evidence.jsonl.gz", "plan.json", "report.json"]);
   expect(lastLine(summarise("run", [report]))).toMatch(/1 histories not finished$/);
+}, 60_000);
+
+test("what can't be kept is told as well as what fails after it", async () => {
+  const file = join(folder, "a file");
+  writeFileSync(file, "");
+  const { report, kept } = await runHistory(
+    plan!,
+    file,
+    () => undefined,
+    async () => ruin,
+  );
+  expect(kept).toBe(null);
+  expect(report.failures.slice(-2)).toEqual([expect.stringContaining("ENOTDIR"), "The servers don't end."]);
 }, 60_000);
