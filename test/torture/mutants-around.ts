@@ -190,7 +190,7 @@ export const AROUND_MUTANTS: readonly Mutant[] = [
     mutate: (evidence) => ({
       ...evidence,
       dark: [...evidence.dark, { from: 100_000, to: 120_000 }],
-      health: [...evidence.health, { at: 106_000, state: "streaming", healthy: true }],
+      health: [...evidence.health, { at: 105_100, state: "streaming", healthy: true }],
     }),
   },
   {

@@ -97,7 +97,7 @@ const freeze: Fault = {
 const allDown: Fault = {
   name: "kafka-down",
   clusterBoundMs: CLUSTER_BOUND_MS,
-  plan: (random) => ({ afterMs: random.int(0, 2000), downMs: random.int(0, 6000) }),
+  plan: (random) => ({ afterMs: random.int(0, 2000), downMs: random.int(0, 9000) }),
   async strike(world, { afterMs, downMs }) {
     await world.sleep(number(afterMs));
     await Promise.all(world.kafka.nodes.map((node) => node.kill()));

@@ -135,7 +135,7 @@ const cut: Fault = {
   plan: (random) => ({
     times: random.int(1, 8),
     everyMs: random.int(20, 1000),
-    refuseMs: random.pick([0, 0, 1500, 4000]),
+    refuseMs: random.pick([0, 0, 1500, 8000]),
   }),
   async strike(world, { times, everyMs, refuseMs }) {
     let bit = false;
@@ -175,7 +175,7 @@ const freeze: Fault = {
   name: "freeze-kafka",
   boundMs: VANISHED_BOUND_MS,
   plan: (random) => ({
-    frozenMs: random.int(500, 6000),
+    frozenMs: random.int(500, 9000),
     outcome: random.pick(["arrives", "vanishes", "vanishes-and-cut"]),
   }),
   async strike(world, { frozenMs, outcome }) {
@@ -211,7 +211,7 @@ const awayWithOtherWal: Fault = {
     away: random.pick(["refuse", "freeze"]),
     rows: random.int(1000, 20_000),
     messages: random.int(1, 200),
-    awayMs: random.int(500, 4000),
+    awayMs: random.int(500, 8000),
   }),
   async strike(world, { away, rows, messages, awayMs }) {
     world.kafkaProxy[away as "refuse" | "freeze"]();
