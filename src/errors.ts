@@ -21,6 +21,12 @@ export class AfterimageError extends Error {
   }
 }
 
+/** An error of this class again, after its fields have come from another process. */
+export function revived(told: { code: string; message: string; advice: string }): AfterimageError {
+  const [message = "", ...items] = told.message.split(ITEM);
+  return new AfterimageError(told.code, message, told.advice, { items });
+}
+
 /** The text of anything that was thrown, for a log line; never a stack. */
 export function messageOf(thrown: unknown): string {
   if (thrown instanceof AggregateError && thrown.message === "") {

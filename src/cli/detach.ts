@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import type { Config } from "../config/config.ts";
 import { defaultPidFile, isAlive, readPidFile } from "../daemon/pid-file.ts";
-import { AfterimageError } from "../errors.ts";
+import { AfterimageError, revived } from "../errors.ts";
 import type { Report } from "./report.ts";
 
 export async function startDetached(config: Config): Promise<void> {
@@ -18,15 +18,14 @@ export async function startDetached(config: Config): Promise<void> {
   }
   const logFile = config.log.file ?? `${pidFile.replace(/\.pid$/, "")}.log`;
   const { report, pid } = await spawnDaemon(pidFile, logFile);
-  if (report.kind === "failed") throw new AfterimageError(report.code, report.message, report.advice);
+  if (report.kind === "failed") throw revived(report);
   const { stream, state } = report.status;
   process.stdout.write(`Stream ${stream} is ${state} (process ${pid}, pid file ${pidFile}, log ${logFile}).\n`);
 }
 
-/** The arguments of this command again, without the wish to detach. */
+/** The arguments of this command again; with `--detached-child` the wish to detach, however it was written, is no more. */
 function childArguments(pidFile: string, logFile: string): string[] {
-  const own = process.argv.slice(2).filter((argument) => argument !== "--detach" && argument !== "-d");
-  return [...own, "--detached-child", "--pid-file", pidFile, "--log-file", logFile];
+  return [...process.argv.slice(2), "--detached-child", "--pid-file", pidFile, "--log-file", logFile];
 }
 
 function spawnDaemon(pidFile: string, logFile: string): Promise<{ report: Report; pid: number }> {

@@ -36,6 +36,7 @@ export function buildProgram(): Command {
     .helpCommand("help [command]", "print the help of a command")
     .addHelpText("after", EXAMPLES)
     .showSuggestionAfterError()
+    .showHelpAfterError("  → afterimage --help lists the commands.")
     .configureOutput({
       outputError: (text, write) => write(`USAGE: ${text.replace(/^error: /, "")}`),
     })
@@ -92,7 +93,12 @@ export function buildProgram(): Command {
 }
 
 function command(program: Command, name: string, description: string): Command {
-  return program.command(name).description(description).helpOption("-h, --help", "print this help").exitOverride();
+  return program
+    .command(name)
+    .description(description)
+    .helpOption("-h, --help", "print this help")
+    .showHelpAfterError(`  → afterimage ${name} --help lists what it takes.`)
+    .exitOverride();
 }
 
 /** Runs one command and sets the exit code. */

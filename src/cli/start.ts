@@ -14,20 +14,21 @@ const LEFTOVERS_MS = 500;
 
 export async function start(flags: Flags): Promise<void> {
   const config = loadConfig(sourcesOf(flags));
-  if (flags.detach === true) {
+  const isDetached = flags.detachedChild === true;
+  if (flags.detach === true && !isDetached) {
     await (await import("./detach.ts")).startDetached(config);
     return;
   }
   const logger = createLogger(config.log);
   try {
-    await runDaemon(config, logger, flags.detachedChild === true);
+    await runDaemon(config, logger, isDetached);
   } catch (thrown) {
     if (!isReadable(config.log)) {
       // What collects the log does not see what is written for people.
       const { code, message, advice } = toAfterimageError(thrown);
       logger.error({ code, advice }, message);
     }
-    if (flags.detachedChild === true) reportFailure(toAfterimageError(thrown));
+    if (isDetached) reportFailure(toAfterimageError(thrown));
     throw thrown;
   }
 }

@@ -69,9 +69,9 @@ describe("what needs no daemon", () => {
   });
 
   test.each([
-    [["strat"], "USAGE: unknown command 'strat'\n(Did you mean start?)"],
-    [["start", "--strem", "x"], "USAGE: unknown option '--strem'\n(Did you mean --stream?)"],
-    [["drop"], "USAGE: missing required argument 'stream'"],
+    [["strat"], "USAGE: unknown command 'strat'\n(Did you mean start?)\n  → afterimage --help lists"],
+    [["start", "--strem", "x"], "'--strem'\n(Did you mean --stream?)\n  → afterimage start --help"],
+    [["drop"], "USAGE: missing required argument 'stream'\n  → afterimage drop --help"],
   ])("%j", async (args, text) => {
     const { code, stderr } = await run(args);
     expect(code).toBe(2);
@@ -262,10 +262,11 @@ describe("the life of a daemon", () => {
   });
 
   test("start --detach prints the failure of what it started", async () => {
-    const failed = await run(["start", "--detach", ...flags, "--postgres", "postgres://u:p@127.0.0.1:1/d"], {
-      AFTERIMAGE_STARTUP_WAIT: "0ms",
-    });
-    expect(failed.stderr).toContain("POSTGRES_UNREACHABLE: ");
+    const file = join(folder, "unreachable.yaml");
+    writeFileSync(file, "{ postgres: { url: postgres://u:p@127.0.0.1:1/d }, kafka: { brokers: [127.0.0.1:1] } }");
+    // Flags written as one: a child that read its wish to detach again would start another one, and so on.
+    const failed = await run(["start", "-dc", file, ...where], { AFTERIMAGE_STARTUP_WAIT: "0ms" });
+    expect(failed.stderr).toMatch(/^POSTGRES_UN.*\n {2}- POSTGRES_UN.*\n {2}- KAFKA_UN.*\n {2}→ Mend/);
     expect(failed.code).toBe(3);
     expect(readPidFile(join(folder, `${stream}.pid`))).toBeNull();
   });

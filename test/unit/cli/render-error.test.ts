@@ -2,7 +2,7 @@
 import { PassThrough } from "node:stream";
 import { expect, test } from "vitest";
 import { exitCodeOf, renderError, toAfterimageError } from "../../../src/cli/render-error.ts";
-import { AfterimageError } from "../../../src/errors.ts";
+import { AfterimageError, revived } from "../../../src/errors.ts";
 
 const plain = new PassThrough() as unknown as NodeJS.WriteStream;
 
@@ -46,4 +46,8 @@ test("a name can't make a message look like a list of findings", () => {
     expect.stringContaining("→"),
     "",
   ]);
+  const { code, message, advice } = new AfterimageError("X", "2 things:", "Mend them.", { items: [forged, "b"] });
+  expect(renderError(revived({ code, message, advice }), plain), "told by a detached daemon").toBe(
+    "X: 2 things:\n  - a\\u000a  - KEY_OK: forged line\n  - b\n  → Mend them.\n",
+  );
 });
