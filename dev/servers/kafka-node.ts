@@ -4,7 +4,7 @@ import { open, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { AfterimageError } from "../../src/errors.ts";
-import { end, hasEnded, listens } from "./process.ts";
+import { end, hasEnded, listens, run } from "./process.ts";
 import type { FreezableServer, StopMode } from "./server-control.ts";
 
 export interface KafkaNodeOptions {
@@ -91,6 +91,14 @@ export class KafkaNode implements FreezableServer {
 
   thaw(): void {
     this.#child?.kill("SIGCONT");
+  }
+
+  /**
+   * Until it is started anew none of its files can grow beyond `bytes`. Its writes fail as on a full disk, and nobody
+   * needs the right to mount one. https://man7.org/linux/man-pages/man2/getrlimit.2.html (RLIMIT_FSIZE)
+   */
+  async fill(bytes: number): Promise<void> {
+    await run("prlimit", [`--pid=${this.#child!.pid}`, `--fsize=${bytes}`]);
   }
 
   async remove(): Promise<void> {

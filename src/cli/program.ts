@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError, Option } from "commander";
 import { type Flags, withSettings } from "./options.ts";
+import { hidePasswords } from "./process-list.ts";
 import { EXIT, exitCodeOf, renderError, toAfterimageError } from "./render-error.ts";
 
 const WHERE = ["stream", "admin.host", "admin.port", "pidFile"];
@@ -103,6 +104,7 @@ function command(program: Command, name: string, description: string): Command {
 
 /** Runs one command and sets the exit code. */
 export async function main(argv: readonly string[]): Promise<void> {
+  hidePasswords(argv);
   quietLibraries();
   process.on("uncaughtException", endWith);
   process.on("unhandledRejection", endWith);

@@ -1,4 +1,5 @@
 // What a run will do, drawn from its seed alone: the same seed gives the same histories, faults and parameters.
+import { existsSync, readFileSync } from "node:fs";
 import type { PostgresVersion } from "../../dev/servers/postgres-versions.ts";
 import { FAULTS } from "./nemesis/faults.ts";
 import { type Random, seeded } from "./random.ts";
@@ -51,7 +52,7 @@ export function planRun(options: RunOptions): HistoryPlan[] {
   });
   const sizes: number[] = [];
   for (let left = options.rounds; left > 0; left -= perHistory) sizes.push(Math.min(left, perHistory));
-  const possible = (wanted ?? FAULTS).filter((fault) => fault.needs !== "root" || process.getuid?.() === 0);
+  const possible = (wanted ?? FAULTS).filter((fault) => fault.needs !== "mount" || mayMount());
   const deck = new Deck(random.fork("deck"), possible);
   return sizes.map((rounds, index): HistoryPlan => {
     const own = random.fork(`history ${index}`);
@@ -71,6 +72,13 @@ export function planRun(options: RunOptions): HistoryPlan[] {
       })),
     };
   });
+}
+
+/** Root of a container usually may not. https://man7.org/linux/man-pages/man7/capabilities.7.html (CAP_SYS_ADMIN, 21) */
+export function mayMount(): boolean {
+  if (!existsSync("/proc/self/status")) return false;
+  const effective = /^CapEff:\s+([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "0";
+  return ((BigInt(`0x${effective}`) >> 21n) & 1n) === 1n;
 }
 
 /** Deals every fault once before any comes twice, over all histories of a run. */

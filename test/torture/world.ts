@@ -61,8 +61,8 @@ export type Parameters = Readonly<Record<string, string | number>>;
 
 export interface Fault {
   readonly name: string;
-  /** What it needs: a three-node cluster, root, … ; the schedule leaves it out where that is missing. */
-  readonly needs?: "cluster" | "root";
+  /** What it needs: a three-node cluster, or the right to mount a file system; the schedule leaves it out where that is missing. */
+  readonly needs?: "cluster" | "mount";
   /** How long catching up may take after it is healed; 30,000 by default, as docs/guarantees.md has it. */
   readonly boundMs?: number;
   /** The same where Kafka has three nodes. */

@@ -14,7 +14,7 @@ const copy = (from: string, to: string) => run("cp", ["-a", "--sparse=always", `
 
 const diskFull: Fault = {
   name: "disk-full-broker",
-  needs: "root",
+  needs: "mount",
   clusterBoundMs: CLUSTER_BOUND_MS,
   plan: (random) => ({ role: random.pick(ROLES), loadMs: random.int(0, 2000), fullMs: random.int(1000, 6000) }),
   async strike(world, { role, loadMs, fullMs }) {
