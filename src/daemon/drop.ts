@@ -85,6 +85,14 @@ async function planPostgres(
       "Name the stream's own slot in postgres.slot.",
     );
   }
+  // Names of slots are the server's, so it may be the one of another stream of this name, in another database.
+  if (found !== null && !found.here) {
+    throw new AfterimageError(
+      "SLOT_FOREIGN",
+      `Replication slot ${slot} belongs to another database of this server: afterimage would remove another stream's.`,
+      `Name that database in postgres.url: SELECT database FROM pg_replication_slots WHERE slot_name = '${slot}';`,
+    );
+  }
   const state = await readPublication(client, publication);
   return {
     slot: found === null ? null : { name: slot, retainedBytes: found.retainedBytes },

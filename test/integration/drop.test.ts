@@ -111,6 +111,18 @@ test("refused while a daemon streams", async () => {
   expect((await drop("--yes", "--topics")).code).toBe(0);
 });
 
+test("the slot of a stream of the same name in another database stays", async () => {
+  await streamOnce();
+  const other = new URL(database.url);
+  other.pathname = "/postgres";
+  const refused = await drop("--yes", "--topics", "--postgres", other.href);
+  expect(refused.code).toBe(4);
+  expect(refused.stderr).toContain("SLOT_FOREIGN: ");
+  expect(await left()).toHaveLength(2);
+  expect(await listTopics(inject("brokers"), `${stream}.`)).toHaveLength(3);
+  expect((await drop("--yes", "--topics")).code).toBe(0);
+});
+
 test("the publication of a tail that was killed goes too", async () => {
   const orphan = unique("afterimage_tail");
   await database.client.query(`CREATE PUBLICATION ${orphan} FOR TABLE items`);
