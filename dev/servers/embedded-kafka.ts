@@ -13,7 +13,7 @@ import type { FreezableServer } from "./server-control.ts";
 export const KAFKA_VERSION = "4.3.1";
 
 const ADVICE =
-  "Install Java 17 or newer and Maven (Debian: `apt-get install openjdk-17-jre-headless maven`), or start Docker, " +
+  "Install Java 17 or newer and Maven (Debian: `apt-get install default-jre-headless maven`), or start Docker, " +
   "or name brokers in AFTERIMAGE_TEST_KAFKA_BROKERS.";
 
 async function requireJava(): Promise<void> {
