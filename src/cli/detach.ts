@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import type { Config } from "../config/config.ts";
 import { defaultPidFile, isAlive, readPidFile } from "../daemon/pid-file.ts";
+import type { DaemonStatus } from "../daemon/status.ts";
 import { AfterimageError, revived } from "../errors.ts";
 import type { Report } from "./report.ts";
 
@@ -19,9 +20,17 @@ export async function startDetached(config: Config): Promise<void> {
   const logFile = config.log.file ?? `${pidFile.replace(/\.pid$/, "")}.log`;
   const { report, pid } = await spawnDaemon(pidFile, logFile);
   if (report.kind === "failed") throw revived(report);
-  const { stream, state } = report.status;
-  process.stdout.write(`Stream ${stream} is ${state} (process ${pid}, pid file ${pidFile}, log ${logFile}).\n`);
+  process.stdout.write(describeUp(report.status, `process ${pid}, pid file ${pidFile}, log ${logFile}`));
 }
+
+/** What is only a warning in the log is told here too: whoever detaches a daemon does not read it. */
+export function describeUp({ stream, state, tables }: DaemonStatus, where: string): string {
+  const isIdle = state === "streaming" && tables.length === 0;
+  return `Stream ${stream} is ${state} (${where}).\n${isIdle ? NO_TABLE : ""}`;
+}
+
+const NO_TABLE =
+  "TABLES_MATCH_NOTHING: No table is captured.\n  → Check the patterns of the setting tables, or create the tables; each start looks again.\n";
 
 /** The arguments of this command again; with `--detached-child` the wish to detach, however it was written, is no more. */
 function childArguments(pidFile: string, logFile: string): string[] {

@@ -40,6 +40,9 @@ export function formatStatus(
       ].join(", "),
     ],
     ["events", `${Math.round(found.eventsPerSecond)} a second, ${found.eventsPublished} since the start`],
+    ...(found.state === "streaming" && found.tables.length === 0
+      ? [["tables", "none is captured"] as [string, string]]
+      : []),
     ...found.tables.map(({ table, topic }, index): [string, string] => [
       index === 0 ? "tables" : "",
       `${printable(table)} → ${topic}`,

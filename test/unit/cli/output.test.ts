@@ -1,6 +1,7 @@
 // What `status`, `doctor` and `drop` print, and the readable form of the log.
 import { PassThrough } from "node:stream";
 import { expect, test } from "vitest";
+import { describeUp } from "../../../src/cli/detach.ts";
 import { formatFindings } from "../../../src/cli/doctor.ts";
 import { describePlan } from "../../../src/cli/drop.ts";
 import { formatLine } from "../../../src/cli/logger.ts";
@@ -31,6 +32,16 @@ const STATUS: DaemonStatus = {
   notes: ["Rows older than the slot are not captured."],
   lastError: { code: "KAFKA_UNREACHABLE", message: "No answer.", advice: "Start it.", at: "2026-11-22T18:00:55.000Z" },
 };
+
+test("a stream that captures no table says so", () => {
+  const idle = { ...STATUS, tables: [] };
+  expect(formatStatus(idle, 0, plain)).toContain("\ntables      none is captured\n");
+  expect(describeUp(idle, "process 42")).toMatch(
+    /^Stream shop is streaming \(process 42\)\.\nTABLES_MATCH_NOTHING: .*\n {2}→ /,
+  );
+  expect(describeUp(STATUS, "process 42")).toBe("Stream shop is streaming (process 42).\n");
+  expect(describeUp({ ...idle, state: "standby" }, "process 42")).toBe("Stream shop is standby (process 42).\n");
+});
 
 test("status", () => {
   expect(formatStatus(STATUS, Date.parse("2026-11-22T18:01:00Z"), plain)).toBe(
