@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { spawnCli } from "../../support/daemon.ts";
 
 test.each([
-  ["as two words", ["--postgres", "postgres://cdc:s3cr3t@127.0.0.1:1/shop"]],
+  ["as two words", ["--postgres", "postgres://cdc:two s3cr3t@127.0.0.1:1/shop"]],
   ["as one", ["--postgres=postgresql://cdc:s3cr3t@127.0.0.1:1/shop?password=s3cr3t"]],
 ])("a flag %s", async (_, flag) => {
   const daemon = spawnCli(["start", "--stream", "shop", ...flag, "--kafka", "127.0.0.1:1", "--admin-port", "0"]);
