@@ -109,7 +109,7 @@ const OPENINGS = [
   "A %n for people who use one every day.",
   "The %n we would give to a friend.",
   "Our best-selling %n, now in its third version.",
-  "A %n that does one thing, and does it well.",
+  "This %n does one thing, and does it well.",
   "Everything that a good %n needs, and nothing else.",
 ];
 
