@@ -3,6 +3,7 @@ import { messageOf } from "../../src/errors.ts";
 import { findDocker, startDockerKafka, startDockerPostgres } from "./docker.ts";
 import { startEmbeddedKafka } from "./embedded-kafka.ts";
 import { type PostgresOptions, type PostgresServer, startEmbeddedPostgres } from "./embedded-postgres.ts";
+import { checkNamed } from "./named.ts";
 import type { ServerControl, StartedServer } from "./server-control.ts";
 
 export interface StartOptions {
@@ -68,11 +69,12 @@ async function together(starting: (Promise<StartedServer> | undefined)[]): Promi
 
 /**
  * Postgres 18 (`wal_level=logical`) and Kafka 4.3.1. Each of AFTERIMAGE_TEST_POSTGRES_URL (a superuser's) and
- * AFTERIMAGE_TEST_KAFKA_BROKERS (`host:port,…`) replaces one of them. Throws AfterimageError with what to install.
+ * AFTERIMAGE_TEST_KAFKA_BROKERS (`host:port,…`) replaces one of them. Throws AfterimageError with what to install or correct.
  */
 export async function startServers({ log = quiet, own = false }: StartOptions = {}): Promise<Servers> {
   const givenUrl = own ? undefined : process.env.AFTERIMAGE_TEST_POSTGRES_URL || undefined;
   const givenBrokers = own ? undefined : process.env.AFTERIMAGE_TEST_KAFKA_BROKERS || undefined;
+  await checkNamed(givenUrl, givenBrokers);
   const both = <T>(postgres: () => Promise<T>, kafka: () => Promise<T>) => [
     givenUrl === undefined ? postgres() : undefined,
     givenBrokers === undefined ? kafka() : undefined,
