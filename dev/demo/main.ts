@@ -57,6 +57,16 @@ async function check(takeDown: TakeDown): Promise<boolean> {
   }
 }
 
+/** Whether to check. Ends the process when anything else is asked for. */
+function readFlags(): boolean {
+  try {
+    return parseArgs({ options: { check: { type: "boolean", default: false } } }).values.check;
+  } catch {
+    explain(new AfterimageError("USAGE", "The demo takes --check and nothing else.", "npm run demo -- --check"));
+    return process.exit(2);
+  }
+}
+
 /** Resolves with the signal that ends the demo. npm passes a Ctrl-C on that the terminal had sent already: once counts. */
 function interrupted(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
@@ -65,13 +75,13 @@ function interrupted(): Promise<NodeJS.Signals> {
 }
 
 process.stdout.on("error", () => undefined); // a terminal that was closed: the taking down goes on
-const { values } = parseArgs({ options: { check: { type: "boolean", default: false } } });
+const isCheck = readFlags();
 const takeDown = new TakeDown();
-const work = values.check ? check(takeDown) : demo(takeDown).then(() => true);
+const work = isCheck ? check(takeDown) : demo(takeDown).then(() => true);
 work.catch(() => undefined); // what is interrupted may fail in any way
 const outcome = await Promise.race([
   work.then((equal) => ({ code: equal ? 0 : 1 })).catch((error: unknown) => ({ code: 1, error })),
-  interrupted().then((signal) => ({ code: values.check || signal !== "SIGINT" ? 130 : 0, signal })),
+  interrupted().then((signal) => ({ code: isCheck || signal !== "SIGINT" ? 130 : 0, signal })),
 ]);
 if ("signal" in outcome) log("\nstopping");
 if ("error" in outcome) explain(outcome.error);
