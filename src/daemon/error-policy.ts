@@ -42,8 +42,6 @@ const RETRIED_LATER = new Set([
 ]);
 
 const SLOT_IN_USE = "55006";
-/** "requested WAL segment … has already been removed". */
-const UNDEFINED_FILE = "58P01";
 
 /** `hasRun`: this daemon has streamed or stood by, so that its settings are known to be right. */
 export function decide(error: unknown, hasRun: boolean): Decision {
@@ -78,14 +76,6 @@ export function reported(error: unknown): AfterimageError {
     return error;
   }
   const code = codeOf(error);
-  if (code === UNDEFINED_FILE) {
-    return new AfterimageError(
-      "SLOT_LOST",
-      `Postgres misses a file that the slot needs (SQLSTATE ${code}: ${messageOf(error)}): changes after the stored position are lost.`,
-      "Find out what removed it, then rebuild the stream: afterimage drop STREAM --topics, then start.",
-      { cause: error },
-    );
-  }
   if (code !== undefined && isSqlState(code)) {
     return new AfterimageError(
       "POSTGRES_FAILED",

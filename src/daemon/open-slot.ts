@@ -2,7 +2,7 @@
 import type pg from "pg";
 import type { Config } from "../config/config.ts";
 import { matchesTable } from "../config/table-patterns.ts";
-import { AfterimageError } from "../errors.ts";
+import { AfterimageError, messageOf } from "../errors.ts";
 import { formatTableName } from "../event/identifier.ts";
 import { readCandidateTables, type TableDescription } from "../source/catalog.ts";
 import { type InspectedTable, inspectTables, judgeIdentity } from "../source/preflight-tables.ts";
@@ -13,6 +13,7 @@ import {
   readNamedTables,
   readPublication,
 } from "../source/publication.ts";
+import { errorCode } from "../source/session.ts";
 import { createSlot, readSlot, type SlotState } from "../source/slot.ts";
 import { isSelected } from "./table-resolver.ts";
 
@@ -67,12 +68,29 @@ export function publicationLost(stream: string, publication: string): Afterimage
   );
 }
 
-function slotLost(stream: string, what: string): AfterimageError {
+function slotLost(stream: string, what: string, cause?: unknown): AfterimageError {
   return new AfterimageError(
     "SLOT_LOST",
     `${what}: changes after the stored position are lost.`,
     `Rebuild the stream: afterimage drop ${stream} --topics, then start. To keep slots from being lost, raise max_slot_wal_keep_size.`,
+    { cause },
   );
+}
+
+const UNDEFINED_FILE = "58P01";
+
+/**
+ * What ended a replication connection that was streaming. Only there does SQLSTATE 58P01 stand for "requested WAL
+ * segment … has already been removed"; elsewhere it is a library or a file of the server that is missing.
+ */
+export function streamLost(stream: string, error: unknown): unknown {
+  return errorCode(error) === UNDEFINED_FILE
+    ? slotLost(
+        stream,
+        `Postgres misses WAL that the slot needs (SQLSTATE ${UNDEFINED_FILE}: ${messageOf(error)})`,
+        error,
+      )
+    : error;
 }
 
 /**

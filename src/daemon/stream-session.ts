@@ -17,7 +17,7 @@ import { cancelStatement, closeSql, connectSql, errorCode, isConnectionLoss } fr
 import { SilenceWatch } from "../source/silence-watch.ts";
 import { readSlotLag } from "../source/slot.ts";
 import { type OpenProgress, openProgress } from "./open-progress.ts";
-import { ensureSlot } from "./open-slot.ts";
+import { ensureSlot, streamLost } from "./open-slot.ts";
 import { kafkaSettings } from "./preflight-kafka.ts";
 
 const ADMIN_SHUTDOWN = "57P01";
@@ -156,7 +156,7 @@ export class StreamSession {
     });
     lost.onLost = (error) =>
       errorCode(error) === ADMIN_SHUTDOWN ? drainThenFail(pipeline, error) : pipeline.fail(error);
-    stream.lost.catch((error) => pipeline.fail(error));
+    stream.lost.catch((error) => pipeline.fail(streamLost(config.stream, error)));
     return new StreamSession(resources, { pipeline, progress, feedback, sensor, slot, absence });
   }
 

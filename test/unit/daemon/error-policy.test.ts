@@ -98,7 +98,7 @@ describe("what an operator meets", () => {
 
   test.each([
     ["an SQLSTATE", coded("42501"), "POSTGRES_FAILED"],
-    ["WAL that is gone", coded("58P01"), "SLOT_LOST"],
+    ["a file that a plain connection misses", coded("58P01"), "POSTGRES_FAILED"],
     ["a broken connection", coded("ECONNRESET"), "POSTGRES_UNREACHABLE"],
     ["a broken pipe, whose code is as long as an SQLSTATE", coded("EPIPE"), "POSTGRES_UNREACHABLE"],
     ["a bug", new TypeError("x"), "INTERNAL"],
