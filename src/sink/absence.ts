@@ -5,14 +5,20 @@ import { AfterimageError } from "../errors.ts";
 
 /** Longer than that, and the slot is let go: a daemon elsewhere may reach the brokers. */
 const PATIENCE_MS = 120_000;
-const TRY_AGAIN_MS = 250;
+export const TRY_AGAIN_MS = 250;
 
-const AWAY = new Set(["KAFKA_UNREACHABLE", "KAFKA_NOT_READY"]);
+/** KAFKA_OUTCOME_UNKNOWN: the coordinator may answer all the time while a partition has no leader. */
+const AWAY = new Set(["KAFKA_UNREACHABLE", "KAFKA_NOT_READY", "KAFKA_OUTCOME_UNKNOWN"]);
 
 /** Whether a failure may still be waited out; counts from the first one after `answered`. */
 export class Absence {
+  readonly #patienceMs: number;
   #since: number | null = null;
   #reason: AfterimageError | null = null;
+
+  constructor(patienceMs = PATIENCE_MS) {
+    this.#patienceMs = patienceMs;
+  }
 
   /** The last failure; null since Kafka answered. */
   get reason(): AfterimageError | null {
@@ -30,13 +36,12 @@ export class Absence {
     }
     this.#since ??= performance.now();
     this.#reason = error;
-    return performance.now() - this.#since < PATIENCE_MS;
+    return performance.now() - this.#since < this.#patienceMs;
   }
 }
 
-/** Repeats a step that may be repeated while Kafka is away. */
-export async function throughAbsence<T>(step: () => Promise<T>): Promise<T> {
-  const absence = new Absence();
+/** Repeats a step that may be repeated while Kafka is away, for as long as `absence` bears it. */
+export async function throughAbsence<T>(step: () => Promise<T>, absence: Absence): Promise<T> {
   for (;;) {
     try {
       return await step();

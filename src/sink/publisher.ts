@@ -1,5 +1,6 @@
 // Publishes one batch as one Kafka transaction: its events, new schema records, and the progress record that accounts
 // for them. Accepted is not durable: only what `publish` resolves with may be confirmed to Postgres.
+import { setTimeout as sleep } from "node:timers/promises";
 import { AfterimageError } from "../errors.ts";
 import type { Lsn } from "../event/lsn.ts";
 import { encodeProgress, type LastTransaction, type PartitionPosition, type Progress } from "../event/progress.ts";
@@ -8,7 +9,7 @@ import { failpoint } from "../failpoint.ts";
 import type { KafkaConnection } from "../kafka/connection.ts";
 import { AmbiguousOutcome } from "../kafka/errors.ts";
 import type { ProducerRecord, TransactionalProducer } from "../kafka/transactional-producer.ts";
-import { throughAbsence } from "./absence.ts";
+import { Absence, TRY_AGAIN_MS, throughAbsence } from "./absence.ts";
 import type { EncodedEvent } from "./encode-event.ts";
 import { readProgress, waitUntilNoOpenTransaction } from "./progress-log.ts";
 
@@ -30,6 +31,8 @@ export interface PublisherOptions {
   readonly isFirstStart: boolean;
   /** Schema records that are written already, by id. */
   readonly knownSchemas: Iterable<number>;
+  /** How long one batch may wait for a Kafka that doesn't take it; `Absence`'s own by default. */
+  readonly patienceMs?: number;
 }
 
 export class Publisher {
@@ -63,22 +66,28 @@ export class Publisher {
   /**
    * Commits the batch exactly once and resolves with the progress record that is now stored. When an answer is missing
    * the producer is re-initialised, which ends the transaction one way or the other, and the progress topic tells
-   * which. Throws PRODUCER_FENCED when a newer daemon took over.
+   * which. Throws PRODUCER_FENCED when a newer daemon took over, and the last failure when the batch could not be
+   * published for so long that the session had better be opened afresh; it may then be committed all the same.
    */
   async publish(batch: PublishableBatch, schemas: readonly TableSchema[] = []): Promise<Progress> {
     const fresh = this.#unwrittenSchemas(batch.events, schemas);
+    // One for the whole batch: steps that succeed in between don't make it published.
+    const absence = new Absence(this.#options.patienceMs);
     let stored: Progress | null = null;
-    while (stored === null) {
+    for (let attempts = 0; stored === null; attempts++) {
+      if (attempts > 1) {
+        await sleep(TRY_AGAIN_MS);
+      }
       try {
         stored = await this.#attempt(batch, fresh);
       } catch (error) {
-        if (!(error instanceof AmbiguousOutcome)) {
+        if (!(error instanceof AmbiguousOutcome) || !absence.bears(error)) {
           throw error;
         }
         failpoint("publisher.ambiguous");
-        await throughAbsence(() => this.#producer.reinitialise());
+        await throughAbsence(() => this.#producer.reinitialise(), absence);
         failpoint("publisher.reinitialised");
-        stored = await throughAbsence(() => this.#readBack());
+        stored = await throughAbsence(() => this.#readBack(), absence);
         failpoint("publisher.read-back");
       }
     }

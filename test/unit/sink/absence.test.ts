@@ -25,6 +25,16 @@ test("two minutes from the first failure on; an answer begins them anew", () => 
   expect(absence.bears(away)).toBe(false);
 });
 
+test("several steps under one patience: those that succeed in between don't begin it anew", async () => {
+  const absence = new Absence();
+  const unknown = failure("KAFKA_OUTCOME_UNKNOWN");
+  expect(absence.bears(unknown)).toBe(true);
+  vi.advanceTimersByTime(60_000);
+  expect(await throughAbsence(async () => "answered", absence)).toBe("answered");
+  vi.advanceTimersByTime(60_000);
+  await expect(throughAbsence(() => Promise.reject(unknown), absence)).rejects.toBe(unknown);
+});
+
 test.each([
   ["a connection that was closed", failure("KAFKA_CLOSED")],
   ["a newer daemon", failure("PRODUCER_FENCED")],
@@ -36,7 +46,7 @@ test.each([
     calls++;
     throw error;
   };
-  await expect(throughAbsence(step)).rejects.toBe(error);
+  await expect(throughAbsence(step, new Absence())).rejects.toBe(error);
   expect(calls).toBe(1);
 });
 
@@ -47,6 +57,6 @@ test("a step is repeated until it is answered, or the time is up", async () => {
     if (calls++ < 2) throw failure("KAFKA_UNREACHABLE");
     return "answered";
   };
-  expect(await throughAbsence(step)).toBe("answered");
+  expect(await throughAbsence(step, new Absence())).toBe("answered");
   expect(calls).toBe(3);
 });
