@@ -23,6 +23,7 @@ const EXIT_BY_CODE: Readonly<Record<string, number>> = {
   ADMIN_PORT_IN_USE: EXIT.failure,
   DAEMON_ENDED: EXIT.failure,
   DROP_NOT_CONFIRMED: EXIT.usage,
+  VERIFY_NO_TABLES: EXIT.usage,
   USAGE: EXIT.usage,
 };
 

@@ -8,6 +8,7 @@ import { AfterimageError, printable } from "../errors.ts";
 import type { DatabaseOptions } from "../verify/database-check.ts";
 import type { Finding, Severity } from "../verify/finding.ts";
 import type { VerifyReport } from "../verify/report.ts";
+import type { NamedTables } from "../verify/table-plan.ts";
 import { verify as runVerify } from "../verify/verify.ts";
 import { type Flags, sourcesOf } from "./options.ts";
 import { EXIT } from "./render-error.ts";
@@ -58,9 +59,18 @@ function databaseOptions(flags: Flags): DatabaseOptions {
   return {
     postgres,
     selects: (table) => isSelected(tables, table),
+    // A configuration may name tables that aren't there yet; who asks for one here wants to hear of it.
+    named: typeof flags.tables === "string" ? tables.filter(isInclusion).map(toNamed) : [],
     waitMs: wait,
     showKeys: flags.showKeys === true,
   };
+}
+
+const isInclusion = (pattern: string): boolean => !pattern.trim().startsWith("!");
+
+function toNamed(pattern: string): NamedTables {
+  const patterns = [pattern];
+  return { pattern, selects: (table) => isSelected(patterns, table) };
 }
 
 export function formatReport(report: VerifyReport, stream: NodeJS.WriteStream = process.stdout): string {

@@ -15,6 +15,7 @@ export class TableComparison {
   readonly #findings: Findings;
   #rowsUnseen = 0;
   #valuesUnseen = 0;
+  readonly #columnsUnseen = new Set<string>();
   #wrong = 0;
 
   constructor(table: PlannedTable, fold: Fold, shapeOf: (schema: number) => Shape | undefined, findings: Findings) {
@@ -186,11 +187,11 @@ export class TableComparison {
     const mine = this.#tokens(row, shape);
     const theirs = splitRow(content, this.#table.columns);
     const wrong: string[] = [];
-    let unseen = false;
+    const unseen: string[] = [];
     for (const [at, { name }] of this.#table.columns.entries()) {
       const token = mine.get(name);
       if (token === undefined ? theirs[at] !== NULL_TOKEN : token === UNKNOWN_TOKEN) {
-        unseen = true;
+        unseen.push(name);
       } else if (token !== undefined && token !== theirs[at]) {
         wrong.push(name);
       }
@@ -198,8 +199,11 @@ export class TableComparison {
     if (wrong.length > 0) {
       const what = `A row differs in ${wrong.join(", ")} from what its last event says.`;
       this.#tell("ROW_DIFFERS", what, { ...place, columns: wrong });
-    } else if (unseen) {
+    } else if (unseen.length > 0) {
       this.#valuesUnseen++;
+      for (const name of unseen) {
+        this.#columnsUnseen.add(name);
+      }
     }
   }
 
@@ -219,8 +223,9 @@ export class TableComparison {
       this.#findings.add("ROWS_UNSEEN", what, { table });
     }
     if (this.#valuesUnseen > 0) {
-      const what = `${this.#valuesUnseen} rows of ${table} have values that the stream never held: large ones that did not change since its start, or of columns that were added later.`;
-      this.#findings.add("VALUES_UNSEEN", what, { table });
+      const columns = [...this.#columnsUnseen].sort();
+      const what = `${this.#valuesUnseen} rows of ${table} have values in ${columns.join(", ")} that the stream never held: large ones that did not change since its start, or of columns that were added or renamed after the row's last event.`;
+      this.#findings.add("VALUES_UNSEEN", what, { table, columns });
     }
   }
 

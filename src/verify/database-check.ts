@@ -19,8 +19,11 @@ import type { Layout, Target } from "./layout.ts";
 import type { DatabaseReport, TableReport } from "./report.ts";
 import type { StreamCheck } from "./stream-check.ts";
 import {
+  demandTables,
   findTables,
+  findUnseenTables,
   inForce,
+  type NamedTables,
   type PlannedTable,
   planTables,
   publicationOid,
@@ -32,6 +35,8 @@ export interface DatabaseOptions {
   readonly postgres: { readonly url: string; readonly slot: string; readonly publication: string };
   /** Which of the stream's tables are compared. */
   readonly selects: Selects;
+  /** Tables that were asked for by name. */
+  readonly named: readonly NamedTables[];
   /** How long the daemon may take to publish what the snapshot sees. */
   readonly waitMs: number;
   /** Whether findings may name keys. */
@@ -56,6 +61,7 @@ export class DatabaseCheck {
   readonly #holder: pg.Client;
   readonly #other: pg.Client;
   readonly #publication: number;
+  readonly #stream: string;
   readonly #check: StreamCheck;
   #fold: Fold | null = null;
   #snapshot: DatabaseSnapshot | null = null;
@@ -70,12 +76,14 @@ export class DatabaseCheck {
     findings: Findings,
     clients: readonly [pg.Client, pg.Client],
     publication: number,
+    stream: string,
   ) {
     this.#options = options;
     this.#check = check;
     this.#findings = findings;
     [this.#holder, this.#other] = clients;
     this.#publication = publication;
+    this.#stream = stream;
   }
 
   /** Throws SERVER_FOREIGN, POSTGRES_IN_RECOVERY and the errors of a connection. */
@@ -90,19 +98,25 @@ export class DatabaseCheck {
       const [holder, other] = [await connect(options, clients), await connect(options, clients)];
       await checkServer(other, progress);
       const publication = await publicationOid(other, options.postgres.publication);
-      return new DatabaseCheck(options, check, findings, [holder, other], publication);
+      return new DatabaseCheck(options, check, findings, [holder, other], publication, progress.stream);
     } catch (error) {
       await Promise.all(clients.map(closeSql));
       throw error;
     }
   }
 
-  /** Resolves with the target up to which the stream holds everything that the snapshot sees. */
+  /**
+   * Resolves with the target up to which the stream holds everything that the snapshot sees. Throws VERIFY_NO_TABLES,
+   * VERIFY_BEHIND and VERIFY_NOT_ALLOWED.
+   */
   async fold(layout: Layout, stream: StreamSide): Promise<Target> {
     // What is folded before the snapshot is taken can't be taken out again: it stops at the first transaction that
     // nobody can see yet.
     const earlier = await lookAtSnapshot(this.#other);
-    const wanted = new Set((await this.#findTables(layout)).map(({ schema }) => schema.table));
+    const chosen = await this.#findTables(layout);
+    const unseen = await this.#findUnseen(this.#other, layout);
+    demandTables(this.#stream, [...chosen.map(({ described }) => described), ...unseen], this.#options.named);
+    const wanted = new Set(chosen.map(({ schema }) => schema.table));
     const others = recordedTables(layout).map(({ table }) => table);
     const fold = new Fold((schema) => this.#check.shape(schema), new Set(others.filter((table) => !wanted.has(table))));
     this.#fold = fold;
@@ -114,14 +128,9 @@ export class DatabaseCheck {
     const snapshot = await DatabaseSnapshot.take(this.#holder, found);
     this.#snapshot = snapshot;
     const { visibility } = snapshot;
-    this.#tables = await planTables(this.#holder, this.#options.postgres.publication, found, this.#findings);
-    await tellUnseenTables(
-      this.#holder,
-      this.#publication,
-      recordedTables(layout),
-      this.#options.selects,
-      this.#findings,
-    );
+    const publication = { name: this.#options.postgres.publication, oid: this.#publication };
+    this.#tables = await planTables(this.#holder, publication, found, this.#findings);
+    tellUnseenTables(await this.#findUnseen(this.#holder, layout), this.#findings);
     stream.onStep(`Reading ${this.#tables.length} tables as they are at ${formatLsn(visibility.lsn)}.`);
     const [target] = await Promise.all([this.#awaitStream(stream), this.#sumTables()]);
     const later = await stream.extend(target);
@@ -159,6 +168,10 @@ export class DatabaseCheck {
 
   #findTables(layout: Layout) {
     return findTables(this.#other, this.#publication, recordedTables(layout), this.#options.selects, this.#findings);
+  }
+
+  #findUnseen(client: pg.Client, layout: Layout) {
+    return findUnseenTables(client, this.#publication, recordedTables(layout), this.#options.selects);
   }
 
   async #sumTables(): Promise<void> {

@@ -10,6 +10,13 @@ import type { Findings } from "./finding.ts";
 
 export type Selects = (table: Pick<TableDescription, "schema" | "table" | "ancestors">) => boolean;
 
+/** What somebody asked for by name: it must be there. */
+export interface NamedTables {
+  /** As it was written. */
+  readonly pattern: string;
+  readonly selects: Selects;
+}
+
 /** `publicationRel` of a schema record that says: the configuration excluded this table. */
 const CAPTURE_ENDED = 0;
 
@@ -21,7 +28,7 @@ export interface CandidateTable {
 }
 
 export interface PlannedTable extends CandidateTable {
-  /** Those of the schema record that the table still has, in its order. */
+  /** Those of the schema record that the table still has, in its order; then those that are published by now. */
   readonly columns: readonly TokenColumn[];
   /** Names, in key order. */
   readonly key: readonly string[];
@@ -107,7 +114,7 @@ export function notAllowed({ schema, table }: { schema: string; table: string },
 /** Inside the snapshot, so that the columns are those of the rows that it sees. */
 export async function planTables(
   client: pg.Client,
-  publication: string,
+  publication: { readonly name: string; readonly oid: number },
   tables: readonly CandidateTable[],
   findings: Findings,
 ): Promise<PlannedTable[]> {
@@ -118,21 +125,39 @@ export async function planTables(
   );
   const { rows: filters } = await client.query(
     "SELECT schemaname AS schema, tablename AS table, rowfilter AS filter FROM pg_publication_tables WHERE pubname = $1",
-    [publication],
+    [publication.name],
+  );
+  const published = new Map(
+    (await readPublishedTables(client, publication.oid)).map((table) => [
+      table.oid,
+      table.columns.map(({ name }) => name),
+    ]),
   );
   const { rows: encoding } = await client.query("SELECT current_setting('server_encoding') = 'UTF8' AS utf8");
-  return tables.map((table) => {
+  return tables.flatMap((table) => {
     const { schema, described } = table;
     const there = new Map<string, number>(
       columns.filter(({ oid }) => oid === schema.oid).map(({ name, type }) => [name, Number(type)]),
     );
-    const shared = schema.columns.filter(({ name }) => there.has(name));
-    tellLeftOut(schema, shared, [...there.keys()], findings);
-    const compared = shared.map(({ name }) => ({ name, oid: there.get(name)! }));
+    const recorded = new Set(schema.columns.map(({ name }) => name));
+    const shared = schema.columns.map(({ name }) => name).filter((name) => there.has(name));
+    // No event has told of them yet, so whoever folds the topic has nothing there.
+    const added = (published.get(schema.oid) ?? []).filter((name) => there.has(name) && !recorded.has(name));
+    tellLeftOut(schema, [...shared, ...added], [...there.keys()], findings);
+    const compared = [...shared, ...added].map((name) => ({ name, oid: there.get(name)! }));
     const key = schema.columns
       .filter((column) => column.key !== null)
       .sort((a, b) => a.key! - b.key!)
       .map(({ name, oid }) => ({ name, oid: there.get(name) ?? oid }));
+    const obstacle = obstacleOf(
+      key.map(({ name }) => name).filter((name) => !there.has(name)),
+      key.length === 0 ? added : [],
+    );
+    if (obstacle !== null) {
+      const what = `Table ${schema.table} was not compared: ${obstacle}.`;
+      findings.add("TABLE_NOT_FOLDED", what, { table: schema.table });
+      return [];
+    }
     const filter = filters.find((each) => each.schema === described.schema && each.table === described.table)?.filter;
     return {
       ...table,
@@ -144,19 +169,27 @@ export async function planTables(
   });
 }
 
+/** Why rows of the stream and of the table can't be told to be the same; null when they can. */
+function obstacleOf(lostKey: readonly string[], addedWithoutKey: readonly string[]): string | null {
+  if (lostKey.length > 0) {
+    return `its key column ${lostKey.join(", ")} is not in the table any more`;
+  }
+  return addedWithoutKey.length === 0
+    ? null
+    : `it has no key, and ${addedWithoutKey.join(", ")} came after its last event, so old rows can't be told from new ones`;
+}
+
 function tellLeftOut(
   { table, columns }: TableSchema,
-  shared: readonly { readonly name: string }[],
+  compared: readonly string[],
   there: readonly string[],
   findings: Findings,
 ): void {
-  const names = new Set(shared.map(({ name }) => name));
+  const names = new Set(compared);
   const more = there.filter((name) => !names.has(name));
   const fewer = columns.map(({ name }) => name).filter((name) => !names.has(name));
   const parts = [
-    ...(more.length === 0
-      ? []
-      : [`${more.join(", ")} not in the stream (new, generated, or left out of the publication)`]),
+    ...(more.length === 0 ? [] : [`${more.join(", ")} not in the stream (generated, or left out of the publication)`]),
     ...(fewer.length === 0 ? [] : [`${fewer.join(", ")} not in the table any more`]),
   ];
   if (parts.length > 0) {
@@ -165,18 +198,17 @@ function tellLeftOut(
   }
 }
 
-/** Tables with rows that are published and wanted, and that the stream has no record of. */
-export async function tellUnseenTables(
+/** Tables with rows that are published and wanted, and that the stream has no record of. Throws VERIFY_NOT_ALLOWED. */
+export async function findUnseenTables(
   client: pg.Client,
   publication: number,
   recorded: readonly TableSchema[],
   selects: Selects,
-  findings: Findings,
-): Promise<void> {
+): Promise<TableDescription[]> {
   const known = new Set(recorded.map(({ oid }) => oid));
+  const unseen: TableDescription[] = [];
   for (const published of await readPublishedTables(client, publication)) {
     if (!known.has(published.oid) && selects(published)) {
-      const table = formatTableName(published.schema, published.table);
       const name = `${quoteIdentifier(published.schema)}.${quoteIdentifier(published.table)}`;
       const { rows: rights } = await client.query(
         "SELECT has_schema_privilege($1, 'USAGE') AND has_table_privilege($2::oid, 'SELECT') AS allowed, current_user AS user",
@@ -187,10 +219,31 @@ export async function tellUnseenTables(
       }
       const { rows } = await client.query(`SELECT EXISTS (SELECT FROM ${name}) AS filled`);
       if (rows[0].filled === true) {
-        const what = `Table ${table} has rows, and the stream doesn't know the table: the daemon takes it up at its next start.`;
-        findings.add("TABLE_UNSEEN", what, { table });
+        unseen.push(published);
       }
     }
+  }
+  return unseen;
+}
+
+export function tellUnseenTables(unseen: readonly TableDescription[], findings: Findings): void {
+  for (const { schema, table: name } of unseen) {
+    const table = formatTableName(schema, name);
+    const what = `Table ${table} has rows, and the stream doesn't know the table: the daemon takes it up at its next start.`;
+    findings.add("TABLE_UNSEEN", what, { table });
+  }
+}
+
+/** A proof of nothing would read like one of everything. Throws VERIFY_NO_TABLES. */
+export function demandTables(stream: string, there: readonly TableDescription[], named: readonly NamedTables[]): void {
+  const missing = named.filter(({ selects }) => !there.some(selects)).map(({ pattern }) => pattern);
+  if (missing.length > 0 || there.length === 0) {
+    const which = missing.length === 0 ? "" : ` of ${missing.join(", ")}`;
+    throw new AfterimageError(
+      "VERIFY_NO_TABLES",
+      `There is no table${which} to compare in stream ${stream}.`,
+      "Tables are written as they are captured, schema.table: see afterimage status, and the tables that the configuration excludes. Without --against-database the stream is proved by itself.",
+    );
   }
 }
 

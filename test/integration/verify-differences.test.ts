@@ -128,10 +128,39 @@ test("columns that are added, filled and dropped", async () => {
   await stream.sql("ALTER TABLE public.t DROP COLUMN name, ADD COLUMN never int");
   const dropped = await verifyDatabase(stream);
   expect(dropped, dropped.output).toMatchObject({ code: 0, kinds: [] });
-  expect(found(dropped, "COLUMNS_NOT_COMPARED")).toMatchObject([{ columns: ["never", "name"] }]);
+  expect(found(dropped, "COLUMNS_NOT_COMPARED")).toMatchObject([{ columns: ["name"] }]);
   await unpublished(stream, "UPDATE public.t SET filled = 8 WHERE id = 3");
   await stream.published();
   expect(found(await verifyDatabase(stream), "ROW_DIFFERS")).toMatchObject([{ columns: ["filled"] }]);
+});
+
+test("a column added with a default, and no event after it: the topics don't hold what the table shows", async () => {
+  const stream = await capture(
+    `${SHOP}; CREATE TABLE public.log (n int); ALTER TABLE public.log REPLICA IDENTITY FULL`,
+  );
+  await stream.sql(`${ROWS}; INSERT INTO public.log VALUES (1)`);
+  await stream.sql("ALTER TABLE public.t ADD COLUMN grade text DEFAULT 'secret', ADD COLUMN empty int");
+  await stream.sql("ALTER TABLE public.t ADD COLUMN twice numeric GENERATED ALWAYS AS (price * 2) STORED");
+  await stream.published();
+  const run = await verifyDatabase(stream);
+  expect(run, run.output).toMatchObject({ code: 1, kinds: ["VALUES_UNSEEN"], report: { result: "wrong" } });
+  expect(found(run, "VALUES_UNSEEN")).toMatchObject([
+    {
+      table: "public.t",
+      columns: ["grade"],
+      what: expect.stringMatching(/^500 rows of public\.t have values in grade/),
+    },
+  ]);
+  expect(found(run, "COLUMNS_NOT_COMPARED")).toMatchObject([{ columns: ["twice"] }]);
+  expect(run.report.database?.tables).toContainEqual({ table: "public.t", rows: 500, equal: false });
+  expect(run.output).not.toContain("secret");
+  expect((await verifyDatabase(stream, ["--ignore-unseen"])).code).toBe(0);
+  await stream.sql("UPDATE public.t SET id = id; ALTER TABLE public.log ADD COLUMN by text DEFAULT 'x'");
+  await stream.published();
+  const keyless = await verifyDatabase(stream);
+  expect(keyless, keyless.output).toMatchObject({ code: 1, kinds: ["TABLE_NOT_FOLDED"] });
+  await stream.sql("ALTER TABLE public.t RENAME COLUMN id TO number; DROP TABLE public.log");
+  expect(found(await verifyDatabase(stream), "TABLE_NOT_FOLDED")).toMatchObject([{ table: "public.t" }]);
 });
 
 test("types that are changed, the key's too, differ only where the text does", async () => {
@@ -166,6 +195,24 @@ test("a table that the stream doesn't know, and one that is left out, are named"
   expect(run, run.output).toMatchObject({ code: 1, kinds: ["TABLE_UNSEEN"] });
   expect(found(run, "TABLE_NOT_SELECTED")).toMatchObject([{ table: "other.x" }]);
   expect(run.report.database?.tables).toEqual([{ table: "public.t", rows: 0, equal: true }]);
+});
+
+test("tables that are asked for by name must be there: nothing is not equal to nothing", async () => {
+  const stream = await capture(`${SHOP}; CREATE TABLE public.gone (id int PRIMARY KEY)`);
+  await stream.sql("DROP TABLE public.gone");
+  await stream.published();
+  const refusal = (missing: string) => ({
+    code: 2,
+    output: expect.stringMatching(new RegExp(`^VERIFY_NO_TABLES: There is no table${missing} to compare`)),
+  });
+  const misspelt = await verifyDatabase(stream, ["--tables", "public.x"]);
+  expect(misspelt, misspelt.output).toMatchObject(refusal(" of public\\.x"));
+  const oneOfTwo = await verifyDatabase(stream, ["--tables", "public.*,other.*,public.gone,!public.t2"]);
+  expect(oneOfTwo, oneOfTwo.output).toMatchObject(refusal(" of other\\.\\*, public\\.gone"));
+  const configured = await verifyDatabase(stream, [], { AFTERIMAGE_TABLES: "other.*" });
+  expect(configured, configured.output).toMatchObject(refusal(""));
+  const some = await verifyDatabase(stream, [], { AFTERIMAGE_TABLES: "public.*,other.*" });
+  expect(some, some.output).toMatchObject({ code: 0, kinds: [] });
 });
 
 test("settings that can't work, and a stream that isn't there yet", async () => {
