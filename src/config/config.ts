@@ -17,6 +17,8 @@ export interface Config {
     readonly url: string;
     readonly slot: string;
     readonly publication: string;
+    /** The altered publication that an operator has looked at; null when there was none. */
+    readonly acceptPublicationXmin: number | null;
   };
   /** Patterns for `matchesTable`. */
   readonly tables: readonly string[];
@@ -92,9 +94,12 @@ function resolve(parsed: Partial<ParsedConfig>, stream: string): Partial<Config>
 
 function resolvePostgres(postgres: ParsedConfig["postgres"], stream: string): Config["postgres"] {
   const { slot = `afterimage_${stream}`, publication = `afterimage_${stream}` } = postgres;
-  const { passwordFile } = postgres;
-  if (passwordFile === undefined) return { url: postgres.url, slot, publication };
-  return { url: withPassword(postgres.url, readSecret("postgres.passwordFile", passwordFile)), slot, publication };
+  const { passwordFile, acceptPublicationXmin = null } = postgres;
+  const url =
+    passwordFile === undefined
+      ? postgres.url
+      : withPassword(postgres.url, readSecret("postgres.passwordFile", passwordFile));
+  return { url, slot, publication, acceptPublicationXmin };
 }
 
 function withPassword(url: string, password: string): string {

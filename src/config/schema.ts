@@ -53,6 +53,8 @@ export const CONFIG_SCHEMA = z.strictObject({
         .string()
         .refine((name) => name !== "" && Buffer.byteLength(name) <= 63 && !name.includes("\0"))
         .optional(),
+      // Below 3 are no transactions of their own.
+      acceptPublicationXmin: z.int().min(3).max(0xffff_ffff).optional(),
     })
     .prefault({} as never),
   tables: z

@@ -62,6 +62,12 @@ export const SETTINGS: readonly Setting[] = [
     about: "Name of the publication. One that exists already is used as it is.",
   },
   {
+    path: "postgres.acceptPublicationXmin",
+    kind: "integer",
+    expected: "a whole number from 3 to 4294967295",
+    about: "Goes on after PUBLICATION_CHANGED: the number that it names, once you have looked at what was altered.",
+  },
+  {
     path: "tables",
     kind: "list",
     default: '["public.*"]',

@@ -21,7 +21,7 @@ import { readSlot } from "../source/slot.ts";
 import { readSwitchPoint } from "../source/timeline.ts";
 import { CAPTURE_ENDED, checkContinuity, republished } from "./continuity.ts";
 import { addNewTables, nameUncaptured, publicationLost } from "./open-slot.ts";
-import { checkStart, publicationForeign, type ServerFacts } from "./start-checks.ts";
+import { checkStart, publicationChanged, publicationForeign, type ServerFacts } from "./start-checks.ts";
 import { isExcluded, isSelected, TableResolver } from "./table-resolver.ts";
 
 export interface OpenProgress {
@@ -31,7 +31,7 @@ export interface OpenProgress {
   readonly server: ServerFacts;
   /** What the operator should know though it stops nothing. */
   readonly notes: readonly string[];
-  /** Looks again whether publication and tables are the same; throws what `checkContinuity` throws, PUBLICATION_LOST. */
+  /** Looks again whether publication and tables are the same; throws what `checkContinuity` and `checkPublication` throw. */
   verifyTables(client: pg.Client): Promise<string[]>;
 }
 
@@ -78,6 +78,8 @@ export async function openProgress(
     slot: config.postgres.slot,
     confirmedFlushLsn: slot.confirmedFlushLsn,
     publication: publication.oid,
+    publicationXmin: publication.xmin,
+    acceptedXmin: config.postgres.acceptPublicationXmin,
     resume: resumeHash(config, identity, publication),
     switchPoint:
       stored === null || stored.timeline === identity.timeline
@@ -115,28 +117,31 @@ export async function openProgress(
     await publisher.publish({ ...publisher.progress, events: [] }, unwritten);
     failpoint("progress.schemas-stored");
   }
-  const { oid } = publication;
   const verifyTables = async (other: pg.Client) => {
-    const now = await checkPublication(other, config, oid);
+    const now = await checkPublication(other, config, server);
     const inForce = resolver.inForce();
     const oids = inForce.map((schema) => schema.oid);
-    const notes = checkContinuity(inForce, await describeTables(other, oid, oids));
+    const notes = checkContinuity(inForce, await describeTables(other, server.publication, oids));
     return [...notes, ...(await nameUncaptured(other, config, now))];
   };
   return { publisher, resolver, topics, server, notes, verifyTables };
 }
 
+/** Throws PUBLICATION_LOST, PUBLICATION_FOREIGN or PUBLICATION_CHANGED. */
 async function checkPublication(
   client: pg.Client,
   { stream, postgres }: Config,
-  oid: number,
+  started: ServerFacts,
 ): Promise<PublicationState> {
   const publication = await readPublication(client, postgres.publication);
   if (publication === null) {
     throw publicationLost(stream, postgres.publication);
   }
-  if (publication.oid !== oid) {
+  if (publication.oid !== started.publication) {
     throw publicationForeign();
+  }
+  if (publication.xmin !== started.publicationXmin) {
+    throw publicationChanged(started.publicationXmin, publication.xmin);
   }
   return publication;
 }
@@ -169,8 +174,8 @@ function firstProgress(stream: string, server: ServerFacts): Progress {
   };
 }
 
-function identityOf({ systemId, timeline, database, slot, publication, resume }: ServerFacts) {
-  return { systemId, timeline, database, slot, publication, resume };
+function identityOf({ systemId, timeline, database, slot, publication, publicationXmin, resume }: ServerFacts) {
+  return { systemId, timeline, database, slot, publication, publicationXmin, resume };
 }
 
 /**
@@ -235,7 +240,8 @@ function resumeHash(config: Config, server: ServerIdentity, publication: Publica
   const inputs = {
     pgoutput: PGOUTPUT_OPTIONS,
     major: Math.trunc(server.version / 10_000),
-    publication: { ...publication, ours: undefined },
+    // Neither changes what is sent; the hash stands in records of earlier versions.
+    publication: { ...publication, ours: undefined, xmin: undefined },
     tables: config.tables,
     keyless: config.keyless,
   };

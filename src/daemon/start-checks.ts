@@ -12,6 +12,9 @@ export interface ServerFacts {
   readonly slot: string;
   readonly confirmedFlushLsn: Lsn;
   readonly publication: number;
+  readonly publicationXmin: number;
+  /** Up to which an operator has looked at changes of the publication; null when none were accepted. */
+  readonly acceptedXmin: number | null;
   readonly resume: string;
   /** Where the server's history left the stored timeline; asked for only when the timelines differ. */
   readonly switchPoint: Lsn | null;
@@ -37,6 +40,11 @@ export function checkStart(stored: Progress, server: ServerFacts): void {
   }
   if (stored.publication !== server.publication) {
     throw publicationForeign();
+  }
+  const { publicationXmin: before } = stored;
+  const { publicationXmin: now, acceptedXmin } = server;
+  if (before !== undefined && before !== now && acceptedXmin !== now) {
+    throw publicationChanged(before, now);
   }
   if (stored.endLsn < server.confirmedFlushLsn) {
     throw halt(
@@ -81,6 +89,14 @@ export function publicationForeign(): AfterimageError {
     "PUBLICATION_FOREIGN",
     "The publication is not the one the stream was published from: it was dropped and made again, and rows written in between are missing.",
     `Set postgres.publication to the right one. ${REBUILD}`,
+  );
+}
+
+export function publicationChanged(before: number, now: number): AfterimageError {
+  return halt(
+    "PUBLICATION_CHANGED",
+    `The publication was altered since it was looked at last (xmin ${before}, now ${now}): what it left out meanwhile is missing from the stream, and nobody can tell whether there was any.`,
+    `If nothing was written meanwhile, or what is missing may be missing, set postgres.acceptPublicationXmin to ${now} and start again; afterimage verify --against-database then shows which rows differ. ${REBUILD}`,
   );
 }
 

@@ -41,6 +41,11 @@ export interface Progress {
   readonly slot: string;
   /** OID of the publication. */
   readonly publication: number;
+  /**
+   * `xmin` of the publication's row: ALTER PUBLICATION … SET leaves another one. Undefined in records of versions that
+   * did not keep it.
+   */
+  readonly publicationXmin?: number | undefined;
   /** Hash of all that changes pgoutput's output for the same WAL; compared only inside a half-published transaction. */
   readonly resume: string;
   readonly partitions: CommitVector;
@@ -75,6 +80,7 @@ export function encodeProgress(progress: Progress): string {
     database: progress.database,
     slot: progress.slot,
     publication: progress.publication,
+    publicationXmin: progress.publicationXmin,
     resume: progress.resume,
     partitions,
     snapshot: null,

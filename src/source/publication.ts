@@ -10,6 +10,11 @@ export const PUBLICATION_COMMENT = "made by afterimage";
 
 export interface PublicationState {
   readonly oid: number;
+  /**
+   * The transaction that wrote its row of pg_publication: another one after ALTER PUBLICATION … SET, RENAME or OWNER.
+   * Tables and schemas have rows of their own, and freezing keeps it.
+   */
+  readonly xmin: number;
   readonly ours: boolean;
   readonly allTables: boolean;
   readonly viaRoot: boolean;
@@ -25,7 +30,7 @@ export interface TableName {
 /** Null when there is no publication of that name. */
 export async function readPublication(client: pg.Client, publication: string): Promise<PublicationState | null> {
   const { rows } = await client.query(
-    `SELECT oid, obj_description(oid, 'pg_publication') IS NOT DISTINCT FROM $2 AS ours, puballtables AS "allTables",
+    `SELECT oid, xmin::text AS xmin, obj_description(oid, 'pg_publication') IS NOT DISTINCT FROM $2 AS ours, puballtables AS "allTables",
             pubviaroot AS "viaRoot", pubinsert, pubupdate, pubdelete, pubtruncate
        FROM pg_publication WHERE pubname = $1`,
     [publication, PUBLICATION_COMMENT],
@@ -35,7 +40,11 @@ export async function readPublication(client: pg.Client, publication: string): P
     return null;
   }
   const { pubinsert, pubupdate, pubdelete, pubtruncate, ...rest } = row;
-  return { ...rest, publishes: { insert: pubinsert, update: pubupdate, delete: pubdelete, truncate: pubtruncate } };
+  return {
+    ...rest,
+    xmin: Number(rest.xmin),
+    publishes: { insert: pubinsert, update: pubupdate, delete: pubdelete, truncate: pubtruncate },
+  };
 }
 
 /** OIDs of the tables the publication names one by one. */

@@ -14,12 +14,15 @@ async function capture(setup: string, settings: Record<string, string> = {}): Pr
   return stream;
 }
 
-/** Writes what the publication leaves out just then, so that no event tells of it; the daemon can't notice. */
+/** Writes what the publication leaves out just then, so that no event tells of it; the operator lets the stream go on. */
 async function unpublished(stream: CapturedStream, sql: string): Promise<void> {
   const publication = `afterimage_${stream.stream}`;
+  await stream.daemon.kill("SIGTERM");
   await stream.sql(`ALTER PUBLICATION ${publication} SET (publish = '')`);
   await stream.sql(sql);
   await stream.sql(`ALTER PUBLICATION ${publication} SET (publish = 'insert, update, delete, truncate')`);
+  const { rows } = await stream.sql("SELECT xmin::text FROM pg_publication WHERE pubname = $1", [publication]);
+  await stream.start({ AFTERIMAGE_POSTGRES_ACCEPT_PUBLICATION_XMIN: String(rows[0]!.xmin) });
 }
 
 const found = ({ report }: VerifyRun, kind: string) => report.findings.filter((finding) => finding.kind === kind);

@@ -121,13 +121,14 @@ export function readProgress(json: string): WireProgress {
   const slot = reader.string();
   reader.literal(',"publication":');
   const publication = reader.count();
+  const publicationXmin = reader.accepts(',"publicationXmin":') ? reader.count() : null;
   reader.literal(',"resume":');
   reader.string();
   reader.literal(',"partitions":');
   const partitions = vectorOf(reader);
   reader.literal(',"snapshot":null}');
   reader.end();
-  const origin = `server ${systemId}, database ${database}, slot ${slot}, publication ${publication}`;
+  const origin = `server ${systemId}, database ${database}, slot ${slot}, publication ${publication} (${publicationXmin})`;
   return { stream, firstSequence, sequence, completeSequence, endLsn, last, origin, partitions };
 }
 

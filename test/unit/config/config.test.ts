@@ -40,6 +40,7 @@ describe("what is accepted", () => {
         url: "postgres://cdc:s3cr3t@localhost:5432/shop",
         slot: "afterimage_shop",
         publication: "afterimage_shop",
+        acceptPublicationXmin: null,
       },
       tables: ["public.*"],
       keyless: [],

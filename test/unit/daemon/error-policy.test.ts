@@ -62,7 +62,15 @@ test("a slot in use means standby", () => {
 
 describe("everything else halts: going on would lose or double", () => {
   test.each([
-    ...["SLOT_LOST", "PUBLICATION_LOST", "PUBLICATION_FOREIGN", "SERVER_FOREIGN", "SLOT_FOREIGN", "SLOT_AHEAD"],
+    ...[
+      "SLOT_LOST",
+      "PUBLICATION_LOST",
+      "PUBLICATION_FOREIGN",
+      "PUBLICATION_CHANGED",
+      "SERVER_FOREIGN",
+      "SLOT_FOREIGN",
+      "SLOT_AHEAD",
+    ],
     ...["SERVER_BEHIND", "TIMELINE_DIVERGED", "RESUME_MISMATCH", "POSITION_NOT_FOUND", "TABLE_REPUBLISHED"],
     ...["KEY_CHANGED", "KEY_DEFERRABLE", "KEY_NOT_SENT", "TABLE_DROPPED", "TABLE_RENAMED", "TEXT_UNDECODABLE"],
     ...["PGOUTPUT_MALFORMED", "RECORD_TOO_LARGE", "TOPIC_RECREATED", "TOPIC_REPARTITIONED", "TOPIC_MISSING"],

@@ -39,6 +39,7 @@ const progress: Progress = {
 describe("progress", () => {
   test.each([
     ["a piece of a transaction", progress],
+    ["one that keeps the publication's xmin", { ...progress, publicationXmin: 4_294_967_295 }],
     ["the first record", { ...progress, last: null, sequence: 0, firstSequence: 1, partitions: new Map() }],
   ])("%s is read back equal", (_, record) => {
     expect(parseProgress(encodeProgress(record))).toEqual(record);
