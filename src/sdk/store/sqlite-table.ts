@@ -13,6 +13,9 @@ interface Statement {
   readonly parameters: readonly string[];
 }
 
+/** No name of a column in Postgres holds a NUL, but many hold blanks. */
+const shapeOf = (names: readonly string[]): string => names.join("\0");
+
 const quote = (name: string): string => `"${name.replaceAll('"', '""')}"`;
 
 export class SqliteTable {
@@ -40,7 +43,7 @@ export class SqliteTable {
   /** Inserts the row, or writes its columns over the row with the same primary key. */
   upsert(row: SqliteRow): void {
     const names = Object.keys(row);
-    const { statement, parameters } = this.#cached(`upsert ${names.join(" ")}`, () => this.#prepareUpsert(names));
+    const { statement, parameters } = this.#cached(`upsert ${shapeOf(names)}`, () => this.#prepareUpsert(names));
     // SQLite would make up a value for a null in an INTEGER PRIMARY KEY.
     this.#requireKey(names.filter((name) => row[name] !== null));
     statement.run(...this.#bind(row, parameters));
@@ -49,7 +52,7 @@ export class SqliteTable {
   /** Writes the columns of the row at `key` (the row's own primary key unless given); false when there is none. */
   update(row: SqliteRow, key: SqliteRow = row): boolean {
     const names = Object.keys(row);
-    const { statement, parameters } = this.#cached(`update ${names.join(" ")}`, () => this.#prepareUpdate(names));
+    const { statement, parameters } = this.#cached(`update ${shapeOf(names)}`, () => this.#prepareUpdate(names));
     this.#requireKey(Object.keys(key));
     const { changes } = statement.run(...this.#bind(row, parameters), ...this.#bind(key, this.#primaryKey));
     return Number(changes) > 0;

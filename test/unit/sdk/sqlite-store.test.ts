@@ -55,6 +55,16 @@ test("a commit under a token that was raised since is refused and writes nothing
   expect(rowsOf(file)).toEqual([]);
 });
 
+test("columns whose names run together with a blank are told apart", async () => {
+  const file = temporaryFile();
+  const setup = 'CREATE TABLE t (id INTEGER PRIMARY KEY, "a b" INT, c INT, a INT, "b c" INT)';
+  await writing(file, setup, (tx) => {
+    tx.upsert("t", { id: 1, "a b": 10, c: 20 });
+    tx.upsert("t", { id: 1, a: 30, "b c": 40 });
+    expect(tx.get("SELECT * FROM t")).toMatchObject({ "a b": 10, c: 20, a: 30, "b c": 40 });
+  });
+});
+
 test("upsert writes the columns that are present; booleans become 0 and 1, whole numbers stay whole", async () => {
   const file = temporaryFile();
   const setup =
