@@ -18,10 +18,12 @@ const DRAW_EVERY_MS = 200;
 
 export async function verify(flags: Flags): Promise<void> {
   const database = flags.againstDatabase === true ? databaseOptions(flags) : null;
-  if (database === null && (flags.ignoreUnseen === true || flags.showKeys === true || flags.wait !== undefined)) {
+  const { tables, ignoreUnseen, showKeys, wait } = flags;
+  const concernsTables = tables !== undefined || ignoreUnseen === true || showKeys === true || wait !== undefined;
+  if (database === null && concernsTables) {
     throw new AfterimageError(
       "USAGE",
-      "--ignore-unseen, --show-keys and --wait concern the tables.",
+      "--tables, --ignore-unseen, --show-keys and --wait concern the tables.",
       "Add --against-database.",
     );
   }

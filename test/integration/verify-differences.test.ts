@@ -228,10 +228,11 @@ test("settings that can't work, and a stream that isn't there yet", async () => 
   expect(foreign, foreign.output).toMatchObject({ code: 4, output: expect.stringContaining("SERVER_FOREIGN") });
   const away = await verifyDatabase(stream, [], { AFTERIMAGE_POSTGRES_URL: "postgres://postgres@127.0.0.1:1/x" });
   expect(away, away.output).toMatchObject({ code: 3, output: expect.stringContaining("POSTGRES_UNREACHABLE") });
-  const usage = await runVerify({ AFTERIMAGE_STREAM: stream.stream, AFTERIMAGE_KAFKA_BROKERS: "127.0.0.1:1" }, [
-    "--show-keys",
-  ]);
-  expect(usage, usage.output).toMatchObject({ code: 2, output: expect.stringContaining("--against-database") });
+  for (const flags of [["--show-keys"], ["--tables", "public.x"]]) {
+    const env = { AFTERIMAGE_STREAM: stream.stream, AFTERIMAGE_KAFKA_BROKERS: "127.0.0.1:1" };
+    const usage = await runVerify(env, flags);
+    expect(usage, usage.output).toMatchObject({ code: 2, output: expect.stringContaining("--against-database") });
+  }
 
   const role = `reader_${stream.stream}`;
   await stream.sql(`CREATE ROLE ${role} LOGIN PASSWORD 'reader'`);
