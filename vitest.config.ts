@@ -10,7 +10,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "unit",
-          include: ["test/{unit,property,golden,rules}/**/*.test.ts"],
+          include: ["test/{unit,property,golden,rules}/**/*.test.ts", "test/simulation/*.test.ts"],
           testTimeout: 20_000,
         },
       },
@@ -18,7 +18,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "servers",
-          include: ["test/{integration,fault,e2e,torture}/**/*.test.ts"],
+          include: ["test/{integration,fault,e2e,torture,simulation/comparison}/**/*.test.ts"],
           globalSetup: "test/support/global-setup.ts",
           testTimeout: 60_000,
           hookTimeout: 60_000,

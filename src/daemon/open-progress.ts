@@ -17,9 +17,10 @@ import { Topics, topicRecreated } from "../sink/topics.ts";
 import { describeTables, readPublishedTables, readServerIdentity, type ServerIdentity } from "../source/catalog.ts";
 import { type PublicationState, readPublication } from "../source/publication.ts";
 import { PGOUTPUT_OPTIONS } from "../source/replication-stream.ts";
-import { readSlot } from "../source/slot.ts";
+import { readSlot, type SlotState } from "../source/slot.ts";
 import { readSwitchPoint } from "../source/timeline.ts";
 import { CAPTURE_ENDED, checkContinuity, republished } from "./continuity.ts";
+import { decide } from "./error-policy.ts";
 import { addNewTables, nameUncaptured, publicationLost } from "./open-slot.ts";
 import { checkStart, publicationChanged, publicationForeign, type ServerFacts } from "./start-checks.ts";
 import { isExcluded, isSelected, TableResolver } from "./table-resolver.ts";
@@ -45,7 +46,7 @@ export async function openProgress(
   connection: KafkaConnection,
 ): Promise<OpenProgress> {
   const slot = await readSlot(client, config.postgres.slot);
-  let publication = await readPublication(client, config.postgres.publication);
+  const publication = await readPublication(client, config.postgres.publication);
   if (slot === null || publication === null) {
     throw new AfterimageError(
       "SLOT_LOST",
@@ -61,6 +62,30 @@ export async function openProgress(
     transactionTimeoutMs: TRANSACTION_TIMEOUT_MS,
   });
   await producer.takeOver();
+  try {
+    return await checkedProgress(config, client, connection, { slot, publication, topics, producer });
+  } catch (error) {
+    if (decide(error, true) === "halt") {
+      // Whoever was suspended meanwhile has compared what another daemon made since then: that is no reason to halt.
+      await producer.reinitialise();
+    }
+    throw error;
+  }
+}
+
+interface Held {
+  readonly slot: SlotState;
+  readonly publication: PublicationState;
+  readonly topics: Topics;
+  readonly producer: TransactionalProducer;
+}
+
+async function checkedProgress(
+  config: Config,
+  client: pg.Client,
+  connection: KafkaConnection,
+  { slot, publication: before, topics, producer }: Held,
+): Promise<OpenProgress> {
   await waitUntilNoOpenTransaction(connection, topics.progress, TRANSACTION_TIMEOUT_MS);
   const stored = await readProgress(connection, topics.progress);
   const schemas = await readSchemas(connection, topics.schemas);
@@ -71,8 +96,8 @@ export async function openProgress(
   if (stored === null) {
     await checkNothingPublished(connection, config.stream);
   }
-  await addNewTables(client, config, publication, identity.version);
-  publication = (await readPublication(client, config.postgres.publication)) ?? publication;
+  await addNewTables(client, config, before, identity.version);
+  const publication = (await readPublication(client, config.postgres.publication)) ?? before;
   const server: ServerFacts = {
     ...identity,
     slot: config.postgres.slot,

@@ -83,7 +83,7 @@ const UNDEFINED_FILE = "58P01";
  * What ended a replication connection that was streaming. Only there does SQLSTATE 58P01 stand for "requested WAL
  * segment … has already been removed"; elsewhere it is a library or a file of the server that is missing.
  */
-export function streamLost(stream: string, error: unknown): unknown {
+export function streamLost(stream: string, error: Error): Error {
   return errorCode(error) === UNDEFINED_FILE
     ? slotLost(
         stream,

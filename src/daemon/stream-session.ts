@@ -28,6 +28,21 @@ const SHUTDOWN_DRAIN_MS = 5_000;
 /** A batch usually takes milliseconds; so long without an outcome, and the daemon no longer says that it streams. */
 const STALLED_MS = 3_000;
 
+/** How a session reaches its servers. */
+export interface Connections {
+  readonly sql: typeof connectSql;
+  readonly kafka: (...parameters: Parameters<typeof KafkaConnection.connect>) => Promise<KafkaConnection>;
+  readonly replication: (
+    ...parameters: Parameters<typeof ReplicationStream.open>
+  ) => Promise<Pick<ReplicationStream, keyof ReplicationStream>>;
+}
+
+const CONNECTIONS: Connections = {
+  sql: connectSql,
+  kafka: KafkaConnection.connect,
+  replication: ReplicationStream.open,
+};
+
 export interface Lag {
   readonly insertLsn: Lsn;
   readonly retainedBytes: number;
@@ -72,7 +87,11 @@ export class StreamSession {
   }
 
   /** Throws with SQLSTATE 55006 when another daemon holds the slot; an abort of `signal` closes what is open. */
-  static async open(config: Config, signal: AbortSignal): Promise<StreamSession> {
+  static async open(
+    config: Config,
+    signal: AbortSignal,
+    connections: Connections = CONNECTIONS,
+  ): Promise<StreamSession> {
     signal.throwIfAborted();
     const resources = new AsyncDisposableStack();
     const lost: Lost = {
@@ -91,7 +110,7 @@ export class StreamSession {
     const onAbort = () => void abort();
     signal.addEventListener("abort", onAbort);
     try {
-      const session = await StreamSession.#open(config, resources, lost, signal);
+      const session = await StreamSession.#open(config, resources, lost, signal, connections);
       if (lost.error !== undefined) {
         throw lost.error;
       }
@@ -110,15 +129,16 @@ export class StreamSession {
     resources: AsyncDisposableStack,
     lost: Lost,
     signal: AbortSignal,
+    connections: Connections,
   ): Promise<StreamSession> {
     const name = `afterimage ${config.stream}`;
     const onLost = (error: Error) => lost.onLost(error);
-    const sensor = await connectSql(config.postgres, name, onLost, signal);
+    const sensor = await connections.sql(config.postgres, name, onLost, signal);
     await keep(resources, () => closeSql(sensor));
-    const catalog = await connectSql(config.postgres, `${name} catalog`, onLost, signal);
+    const catalog = await connections.sql(config.postgres, `${name} catalog`, onLost, signal);
     await keep(resources, () => closeSql(catalog));
     lost.catalog = catalog;
-    const connection = await KafkaConnection.connect(kafkaSettings(config.kafka), signal);
+    const connection = await connections.kafka(kafkaSettings(config.kafka), signal);
     await keep(resources, () => connection.close());
     failpoint("session.connected");
 
@@ -128,8 +148,11 @@ export class StreamSession {
       // Another daemon was making it: look again.
     }
     const { slot, publication } = config.postgres;
-    const stream = await ReplicationStream.open(config.postgres, { slot, publication }, `${name} replication`, signal);
+    const stream = await connections.replication(config.postgres, { slot, publication }, `${name} replication`, signal);
     await keep(resources, () => stream.close());
+    // From the start on: a stream that was lost while the rest was opened ends the attempt.
+    let onStreamLost = onLost;
+    stream.lost.catch((error) => onStreamLost(streamLost(config.stream, error)));
     failpoint("session.slot-held");
     const feedback = new Feedback((update) => stream.sendStatusUpdate(update));
     await keep(resources, async () => feedback.stop());
@@ -156,7 +179,7 @@ export class StreamSession {
     });
     lost.onLost = (error) =>
       errorCode(error) === ADMIN_SHUTDOWN ? drainThenFail(pipeline, error) : pipeline.fail(error);
-    stream.lost.catch((error) => pipeline.fail(streamLost(config.stream, error)));
+    onStreamLost = (error) => pipeline.fail(error);
     return new StreamSession(resources, { pipeline, progress, feedback, sensor, slot, absence });
   }
 

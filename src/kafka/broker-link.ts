@@ -11,7 +11,25 @@ import { type BrokerAddress, formatBrokerAddress, type KafkaSettings } from "./s
 
 const SASL_AUTHENTICATE = 36;
 
-export class BrokerLink {
+/** A connection to one broker that carries one request at a time. */
+export interface Link {
+  readonly address: BrokerAddress;
+  /** False when it is gone, or its SASL session is about to end. */
+  readonly usable: boolean;
+  /** Throws NoReply; the link is closed then. */
+  send<Reply>(request: KafkaRequest<Reply>, timeoutMs: number): Promise<Reply>;
+  /** Ends the connection at once; a request under way gets NoReply. */
+  close(): void;
+}
+
+export type OpenLink = (
+  address: BrokerAddress,
+  settings: KafkaSettings,
+  timeoutMs: number,
+  signal: AbortSignal,
+) => Promise<Link>;
+
+export class BrokerLink implements Link {
   readonly address: BrokerAddress;
   readonly #clientId: string;
   readonly #withSasl: boolean;
@@ -62,12 +80,10 @@ export class BrokerLink {
     }
   }
 
-  /** False when the connection is gone, or its SASL session is about to end. */
   get usable(): boolean {
     return !this.#lost && (!this.#withSasl || this.#connection.isAuthenticated());
   }
 
-  /** Throws NoReply; the link is closed then. */
   async send<Reply>(request: KafkaRequest<Reply>, timeoutMs: number): Promise<Reply> {
     const supported = this.#versions[request.apiKey];
     if (supported === undefined || request.version < supported.minVersion || request.version > supported.maxVersion) {
@@ -80,7 +96,6 @@ export class BrokerLink {
     return this.#exchange(request, timeoutMs);
   }
 
-  /** Ends the connection at once; a request under way gets NoReply. */
   close(): void {
     this.#lost = true;
     this.#connection.rejectRequests(this.#unanswered("was disconnected", true));

@@ -1,7 +1,7 @@
 // A Kafka cluster as seen from here: which broker leads which partition, and links to them that are free.
 // No retries hide in here: a request is sent once, and the caller decides what its failure means.
 import { AfterimageError } from "../errors.ts";
-import { BrokerLink } from "./broker-link.ts";
+import { BrokerLink, type Link, type OpenLink } from "./broker-link.ts";
 import { Again, Deadline, untilDeadline } from "./deadline.ts";
 import { NoReply, notReady, refused, unreachable } from "./errors.ts";
 import { ErrorCode, isCoordinatorError, isLeaderError } from "./protocol/error-code.ts";
@@ -19,18 +19,20 @@ const LOOK_AGAIN_MS = 50;
 export class KafkaConnection {
   readonly requestTimeoutMs: number;
   readonly #settings: KafkaSettings;
+  readonly #openLink: OpenLink;
   readonly #connectionTimeoutMs: number;
   readonly #seeds: readonly BrokerAddress[];
   readonly #nodes = new Map<number, BrokerAddress>();
   /** Topic to partition to node id. */
   readonly #leaders = new Map<string, Map<number, number>>();
   readonly #coordinators = new Map<string, number>();
-  readonly #free = new Map<string, BrokerLink[]>();
-  readonly #busy = new Set<BrokerLink>();
+  readonly #free = new Map<string, Link[]>();
+  readonly #busy = new Set<Link>();
   readonly #closing = new AbortController();
 
-  private constructor(settings: KafkaSettings) {
+  private constructor(settings: KafkaSettings, openLink: OpenLink) {
     this.#settings = settings;
+    this.#openLink = openLink;
     this.#seeds = settings.brokers.map(parseBrokerAddress);
     this.#connectionTimeoutMs = settings.connectionTimeoutMs ?? 5_000;
     this.requestTimeoutMs = settings.requestTimeoutMs ?? 20_000;
@@ -40,8 +42,12 @@ export class KafkaConnection {
    * Reaches one of the brokers and learns of the others; an abort of `signal` ends the attempt.
    * Throws KAFKA_UNREACHABLE, KAFKA_TLS_FAILED, KAFKA_AUTHENTICATION_FAILED or KAFKA_ADDRESS_INVALID.
    */
-  static async connect(settings: KafkaSettings, signal?: AbortSignal): Promise<KafkaConnection> {
-    const connection = new KafkaConnection(settings);
+  static async connect(
+    settings: KafkaSettings,
+    signal?: AbortSignal,
+    openLink: OpenLink = BrokerLink.open,
+  ): Promise<KafkaConnection> {
+    const connection = new KafkaConnection(settings, openLink);
     const giveUp = () => void connection.close();
     signal?.addEventListener("abort", giveUp);
     try {
@@ -220,7 +226,7 @@ export class KafkaConnection {
     }
   }
 
-  async #take(address: BrokerAddress, timeoutMs: number): Promise<BrokerLink> {
+  async #take(address: BrokerAddress, timeoutMs: number): Promise<Link> {
     const free = this.#free.get(formatBrokerAddress(address)) ?? [];
     for (let link = free.pop(); link !== undefined; link = free.pop()) {
       if (link.usable) {
@@ -232,10 +238,10 @@ export class KafkaConnection {
       throw new AfterimageError("KAFKA_CLOSED", "The connection to Kafka was closed.", "Connect again.");
     }
     const patience = Math.min(this.#connectionTimeoutMs, timeoutMs);
-    return BrokerLink.open(address, this.#settings, patience, this.#closing.signal);
+    return this.#openLink(address, this.#settings, patience, this.#closing.signal);
   }
 
-  #giveBack(link: BrokerLink): void {
+  #giveBack(link: Link): void {
     if (!link.usable || this.#closing.signal.aborted) {
       link.close();
       return;

@@ -113,6 +113,8 @@ export class Publisher {
     if (stored !== null && stored.firstSequence === before.sequence + 1 && stored.endLsn >= before.endLsn) {
       return stored;
     }
+    // Another daemon may have taken over since this one was re-initialised: then it is the one to say how far it is.
+    await this.#producer.reinitialise();
     throw new AfterimageError(
       "PROGRESS_FOREIGN",
       `The progress topic does not hold what this daemon wrote: sequence ${stored?.sequence ?? "none"} where ${before.sequence} or the batch after it was expected.`,

@@ -1,0 +1,152 @@
+// A Kafka cluster in memory: nodes, topics, who leads what, and the markers of ended transactions on their way to the
+// partitions. What was acknowledged is never lost: nodes go away and come back, their logs stay.
+import type { ProducerIdentity } from "../../../src/kafka/protocol/transaction.ts";
+import type { Random } from "../../torture/random.ts";
+import type { Scheduler } from "../scheduler.ts";
+import { Coordinator, type Transaction } from "./coordinator.ts";
+import { Partition } from "./partition.ts";
+
+export interface Topic {
+  readonly name: string;
+  readonly id: Buffer;
+  readonly partitions: Partition[];
+}
+
+export interface ClusterOptions {
+  readonly nodes: number;
+  /** Longest time a marker takes to one partition. */
+  readonly markerMs: number;
+  readonly committing?: (transaction: Transaction) => void;
+  readonly trace?: (text: string) => void;
+}
+
+/** transaction.abort.timed.out.transaction.cleanup.interval.ms */
+const EXPIRY_LOOKS_MS = 10_000;
+const LONGEST_MARKER_DELAY_MS = 2_000;
+
+export class Cluster {
+  readonly topics = new Map<string, Topic>();
+  readonly coordinator: Coordinator;
+  readonly nodes: readonly number[];
+  readonly #down = new Set<number>();
+  readonly #scheduler: Scheduler;
+  readonly #random: Random;
+  readonly #trace: (text: string) => void;
+  /** Node that keeps the transactions, and until when it still loads them. */
+  #coordinatorNode = 1;
+  #loadingUntil = 0;
+  /** Markers wait at least until then. */
+  markersHeldUntil = 0;
+
+  constructor(scheduler: Scheduler, random: Random, options: ClusterOptions) {
+    this.#scheduler = scheduler;
+    this.#random = random;
+    this.#trace = options.trace ?? (() => undefined);
+    this.nodes = Array.from({ length: options.nodes }, (_, place) => place + 1);
+    this.coordinator = new Coordinator({
+      writeMarkers: (partitions, owner, commit, completed) =>
+        this.#writeMarkers(partitions, owner, commit, options.markerMs, completed),
+      startTimeout: (timeoutMs, expired) =>
+        void scheduler.after(timeoutMs + random.int(0, EXPIRY_LOOKS_MS), null, expired),
+      committing: options.committing ?? (() => undefined),
+    });
+  }
+
+  get coordinatorNode(): number {
+    return this.#coordinatorNode;
+  }
+
+  get coordinatorLoads(): boolean {
+    return this.#scheduler.now < this.#loadingUntil;
+  }
+
+  /** No transaction is open anywhere. */
+  get isSettled(): boolean {
+    return this.#allPartitions().every(({ lastStable, end }) => lastStable === end);
+  }
+
+  isUp(node: number): boolean {
+    return !this.#down.has(node);
+  }
+
+  partition(topic: string, partition: number): Partition | undefined {
+    return this.topics.get(topic)?.partitions[partition];
+  }
+
+  createTopic(name: string, partitions: number): boolean {
+    if (this.topics.has(name)) {
+      return false;
+    }
+    const id = Buffer.alloc(16);
+    id.write(name.slice(-16).padStart(16, "-"), "latin1");
+    const list = Array.from({ length: partitions }, (_, place) => new Partition(name, place, this.#anyNode()));
+    this.topics.set(name, { name, id, partitions: list });
+    return true;
+  }
+
+  stop(node: number): void {
+    if (this.#down.size < this.nodes.length - 1) {
+      this.#down.add(node);
+      this.#trace(`kafka: node ${node} goes away`);
+      if (this.#coordinatorNode === node) {
+        this.moveCoordinator();
+      }
+      for (const partition of this.#allPartitions()) {
+        if (partition.leader === node) {
+          partition.leader = this.#anyNode();
+        }
+      }
+    }
+  }
+
+  start(node: number): void {
+    if (this.#down.delete(node)) {
+      this.#trace(`kafka: node ${node} is back`);
+    }
+  }
+
+  moveLeaders(): void {
+    for (const partition of this.#allPartitions()) {
+      if (this.#random.chance(0.5)) {
+        partition.leader = this.#anyNode();
+      }
+    }
+    this.#trace("kafka: leaders move");
+  }
+
+  moveCoordinator(): void {
+    this.#coordinatorNode = this.#anyNode();
+    this.#loadingUntil = this.#scheduler.now + this.#random.int(0, 300);
+    this.#trace(`kafka: the coordinator moves to node ${this.#coordinatorNode}`);
+  }
+
+  #allPartitions(): Partition[] {
+    return [...this.topics.values()].flatMap(({ partitions }) => partitions);
+  }
+
+  #anyNode(): number {
+    return this.#random.pick(this.nodes.filter((node) => this.isUp(node)));
+  }
+
+  #writeMarkers(
+    partitions: ReadonlySet<string>,
+    owner: ProducerIdentity,
+    commit: boolean,
+    markerMs: number,
+    completed: () => void,
+  ): void {
+    let left = partitions.size;
+    const held = Math.min(LONGEST_MARKER_DELAY_MS, Math.max(0, this.markersHeldUntil - this.#scheduler.now));
+    for (const place of partitions) {
+      const cut = place.lastIndexOf("/");
+      const partition = this.partition(place.slice(0, cut), Number(place.slice(cut + 1)));
+      this.#scheduler.after(held + this.#random.int(0, markerMs * 100) / 100, null, () => {
+        partition?.mark(owner, commit);
+        left--;
+        if (left === 0) {
+          completed();
+        }
+      });
+    }
+  }
+}

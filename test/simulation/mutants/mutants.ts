@@ -1,0 +1,208 @@
+// The product with one thing wrong, for each thing that the simulation claims to watch: text that is replaced in a source
+// file while it is loaded. A simulation that lets one of them pass proves nothing.
+
+export interface Mutant {
+  readonly name: string;
+  readonly file: string;
+  /** A seed that shows it, where the search begins; the next ones follow. */
+  readonly from: number;
+  /** How it shows. */
+  readonly seen: RegExp;
+  /** Each is found exactly once. */
+  readonly changes: readonly (readonly [from: string, to: string])[];
+}
+
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: "confirms what was merely received",
+    file: "src/pipeline/pipeline.ts",
+    from: 1,
+    seen: /is confirmed, but stored is only/,
+    changes: [
+      [
+        "committed: (transaction, endLsn) => this.#loop.committed(transaction, endLsn),",
+        "committed: (transaction, endLsn) => { this.#loop.committed(transaction, endLsn); parts.confirm(endLsn); },",
+      ],
+    ],
+  },
+  {
+    name: "confirms before the answer to the commit",
+    file: "src/pipeline/publish-loop.ts",
+    from: 1,
+    seen: /is confirmed, but stored is only/,
+    changes: [
+      [
+        "this.#inFlightSince = performance.now();",
+        "this.#inFlightSince = performance.now(); this.#parts.published({ endLsn: batch.endLsn } as Progress, { ...batch, bytes: 0, events: [] });",
+      ],
+    ],
+  },
+  {
+    name: "confirms the end plus one",
+    file: "src/source/feedback.ts",
+    from: 1,
+    seen: /is confirmed, but stored is only/,
+    changes: [
+      [
+        "encodeStatusUpdate(this.#confirmed, Date.now()));",
+        "encodeStatusUpdate((this.#confirmed === 0n ? 0n : this.#confirmed + 1n) as Lsn, Date.now()));",
+      ],
+    ],
+  },
+  {
+    name: "drops the transaction that begins where the last one ended",
+    file: "src/capture/sequencer.ts",
+    from: 1,
+    seen: /endLsn covers \d+ events, published are/,
+    changes: [["if (commitLsn < this.#from.endLsn) {", "if (commitLsn <= this.#from.endLsn) {"]],
+  },
+  {
+    name: "publishes the last event of a piece again",
+    file: "src/capture/sequencer.ts",
+    from: 5,
+    seen: /not everything was published/,
+    changes: [["this.#index <= transaction.publishedIndex", "this.#index < transaction.publishedIndex"]],
+  },
+  {
+    name: "starts a transaction that is published in part from its beginning",
+    file: "src/capture/sequencer.ts",
+    from: 5,
+    seen: /not everything was published/,
+    changes: [["last.commitLsn === commitLsn ? last.index : 0", "last.commitLsn === commitLsn ? 0 : 0"]],
+  },
+  {
+    name: "counts only what it keeps",
+    file: "src/capture/sequencer.ts",
+    from: 1,
+    seen: /sequence \d+ is .*, expected/,
+    changes: [["this.#requireOpen();\n      this.#index++;", "this.#requireOpen();"]],
+  },
+  {
+    name: "sends a batch again after an open outcome without reading back",
+    file: "src/sink/publisher.ts",
+    from: 55,
+    seen: /a batch begins at/,
+    changes: [["stored = await throughAbsence(() => this.#readBack(), absence);", "stored = null;"]],
+  },
+  {
+    name: "takes an unanswered commit for done",
+    file: "src/kafka/transaction-coordinator.ts",
+    from: 29,
+    seen: /is confirmed, but stored is only|2 progress records/,
+    changes: [
+      [
+        "throw isUnknown(error) ? new AmbiguousOutcome(doing, error) : error;",
+        'if (isUnknown(error) && doing.startsWith("EndTxn")) return; throw isUnknown(error) ? new AmbiguousOutcome(doing, error) : error;',
+      ],
+    ],
+  },
+  {
+    name: "asks an unanswered commit again",
+    file: "src/kafka/transaction-coordinator.ts",
+    from: 163,
+    seen: /a transaction has 0 progress records/,
+    changes: [["if (error instanceof NoReply && !error.sent) {", "if (error instanceof NoReply) {"]],
+  },
+  {
+    name: "takes whatever it reads back for its own batch",
+    file: "src/sink/publisher.ts",
+    from: 3,
+    seen: /a batch after|sequence/,
+    changes: [["if (unchanged) {\n      return null;", "if (unchanged) {\n      return stored;"]],
+  },
+  {
+    name: "keeps its sequence numbers under a new epoch",
+    file: "src/kafka/transactional-producer.ts",
+    from: 3,
+    seen: /not everything was published/,
+    changes: [["this.#begun.clear();\n    this.#appender.restartSequences();", "this.#begun.clear();"]],
+  },
+  {
+    name: "takes the transactional id back from whoever holds it now",
+    file: "src/kafka/transactional-producer.ts",
+    from: 5,
+    seen: /./,
+    changes: [
+      [
+        'takeOver() gets");\n    }\n    await this.#initialise(this.#identity);',
+        'takeOver() gets");\n    }\n    await this.#initialise(NO_IDENTITY);',
+      ],
+    ],
+  },
+  {
+    name: "writes an idle record inside a transaction",
+    file: "src/pipeline/publish-loop.ts",
+    from: 5,
+    seen: /an idle record stands inside a transaction/,
+    changes: [["this.#inFlight !== null || this.#parts.inTransaction() ? null", "this.#inFlight !== null ? null"]],
+  },
+  {
+    name: "lets the piece that completes a transaction wait for the next one",
+    file: "src/pipeline/batch.ts",
+    from: 4,
+    seen: /a piece shares its Kafka transaction/,
+    changes: [["if (this.#split || this.#bytes >= this.#maxBytes) {", "if (this.#bytes >= this.#maxBytes) {"]],
+  },
+  {
+    name: "puts whole transactions into a piece",
+    file: "src/pipeline/batch.ts",
+    from: 6,
+    seen: /a piece shares its Kafka transaction/,
+    changes: [
+      [
+        "this.#sealComplete();\n    if (this.#bytes >= this.#maxBytes && !last) {",
+        "if (this.#bytes >= this.#maxBytes && !last) {",
+      ],
+    ],
+  },
+  {
+    name: "names the first offset in the vector",
+    file: "src/sink/publisher.ts",
+    from: 1,
+    seen: /the vector says/,
+    changes: [
+      [
+        "const offset = offsets.get(topic)!.get(partition)!.lastOffset;",
+        "const offset = (offsets.get(topic)!.get(partition)! as unknown as { baseOffset: bigint }).baseOffset;",
+      ],
+    ],
+  },
+  {
+    name: "keeps the driver's buffer",
+    file: "src/pipeline/frame-queue.ts",
+    from: 1,
+    seen: /halted: .*can't be read/,
+    changes: [["this.#waiting.push(Buffer.from(bytes));", "this.#waiting.push(bytes);"]],
+  },
+  {
+    name: "does not read on after the budget is free again",
+    file: "src/pipeline/byte-budget.ts",
+    from: 3,
+    seen: /not everything was published/,
+    changes: [["this.#onFree();", ""]],
+  },
+  {
+    name: "halts on what another daemon made while it was suspended",
+    file: "src/daemon/open-progress.ts",
+    from: 509,
+    seen: /halted/,
+    changes: [["await producer.reinitialise();", ""]],
+  },
+  {
+    name: "takes what the next holder stored for a stranger's",
+    file: "src/sink/publisher.ts",
+    from: 509,
+    seen: /PROGRESS_FOREIGN|does not hold what this daemon wrote/,
+    changes: [["await this.#producer.reinitialise();\n    throw", "throw"]],
+  },
+  {
+    name: "does not notice in time that the stream was lost during the start",
+    file: "src/daemon/stream-session.ts",
+    from: 1,
+    seen: /ServerError/,
+    changes: [
+      ["stream.lost.catch((error) => onStreamLost(streamLost(config.stream, error)));", ""],
+      ["onStreamLost = (error) => pipeline.fail(error);", "stream.lost.catch((error) => pipeline.fail(error));"],
+    ],
+  },
+];
