@@ -1,7 +1,11 @@
 // Schemas that change inside transactions, types that are new, and the values that others get wrong: each event as the row
 // was when it was written, each value as Postgres prints it.
 import { afterEach, expect, test } from "vitest";
+import type { ChangeEvent } from "../../src/event/change-event.ts";
+import { parseEnvelope } from "../../src/event/envelope.ts";
 import { CapturedStream } from "../support/captured-stream.ts";
+import { deleteTopics, readTopic } from "../support/topics.ts";
+import { waitFor } from "../support/wait-for.ts";
 
 let stream: CapturedStream;
 afterEach(() => stream.drop());
@@ -59,6 +63,98 @@ test("two tables that swap their names: TABLE_RENAMED, and no row goes to the ot
     ["a", { id: 1 }],
     ["b", { id: 2 }],
   ]);
+});
+
+/** What a view that applies each event would hold: `table key` → row. */
+function fold(events: readonly ChangeEvent[]): Map<string, unknown> {
+  const rows = new Map<string, unknown>();
+  for (const { table, key, operation, after } of events) {
+    const place = `${table} ${JSON.stringify(key)}`;
+    operation === "delete" ? rows.delete(place) : rows.set(place, after);
+  }
+  return rows;
+}
+
+test("an UPDATE that moves a row between partitions is a delete and an insert in one transaction, on the root if it is published", async () => {
+  stream = await CapturedStream.create(
+    `CREATE TABLE p (id int, day int, note text, PRIMARY KEY (id, day)) PARTITION BY LIST (day);
+     CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1); CREATE TABLE p2 PARTITION OF p FOR VALUES IN (2);
+     CREATE PUBLICATION mine FOR TABLE p WITH (publish_via_partition_root = true)`,
+  );
+  const root = stream.spawn({
+    AFTERIMAGE_STREAM: `${stream.stream}_root`,
+    AFTERIMAGE_POSTGRES_PUBLICATION: "mine",
+    AFTERIMAGE_POSTGRES_SLOT: `${stream.stream}_root`,
+  });
+  try {
+    await root.says('"state":"streaming"');
+    await stream.sql("INSERT INTO p VALUES (1, 1, 'one'), (2, 1, 'two'), (3, 2, 'three')");
+    await stream.sql("UPDATE p SET day = 3 - day, note = note || '!' WHERE id <> 2");
+    const operations = (events: readonly ChangeEvent[]) =>
+      events.map(({ table, operation, key }) => `${operation} ${table} ${key?.id} ${key?.day}`);
+    const events = await stream.events();
+    expect(operations(events).slice(3)).toEqual([
+      "delete public.p1 1 1",
+      "insert public.p2 1 2",
+      "delete public.p2 3 2",
+      "insert public.p1 3 1",
+    ]);
+    const topic = `${stream.stream}_root.public.p`;
+    const read = async () =>
+      (await readTopic(stream.brokers, topic))
+        .map(({ value }) => parseEnvelope(value!))
+        .sort((a, b) => a.sequence - b.sequence);
+    await waitFor(async () => (await read()).length === 7, { what: "all events of the root" });
+    const ofRoot = await read();
+    expect(operations(ofRoot).slice(3)).toEqual([
+      "delete public.p 1 1",
+      "insert public.p 1 2",
+      "delete public.p 3 2",
+      "insert public.p 3 1",
+    ]);
+    for (const moved of [events.slice(3), ofRoot.slice(3)]) {
+      expect(new Set(moved.map(({ transaction }) => transaction.id)).size).toBe(1);
+    }
+    const { rows } = await stream.sql("SELECT * FROM p ORDER BY id");
+    const ids = (folded: Map<string, unknown>) =>
+      [...folded.values()].sort((a, b) => Number((a as { id: number }).id) - Number((b as { id: number }).id));
+    expect(ids(fold(events))).toEqual(rows);
+    expect(ids(fold(ofRoot))).toEqual(rows);
+  } finally {
+    await root.kill();
+    await deleteTopics(stream.brokers, `${stream.stream}_root.`);
+  }
+});
+
+test("a user's publication with a column list, a row filter and generated columns: the topics are what it selects", async () => {
+  stream = await CapturedStream.create(
+    `CREATE TABLE c (id int PRIMARY KEY, shown text, hidden text, twice int GENERATED ALWAYS AS (id * 2) STORED);
+     CREATE TABLE g (id int PRIMARY KEY, thrice int GENERATED ALWAYS AS (id * 3) STORED);
+     CREATE TABLE f (id int PRIMARY KEY, n int); ALTER TABLE f REPLICA IDENTITY FULL;
+     CREATE PUBLICATION mine FOR TABLE c (id, shown, twice), g, f WHERE (n > 0)`,
+    { AFTERIMAGE_POSTGRES_PUBLICATION: "mine" },
+  );
+  await stream.sql("INSERT INTO c VALUES (1, 'a', 'secret'), (2, 'b', 'secret'); UPDATE c SET hidden = 'other'");
+  await stream.sql("UPDATE c SET id = 20, shown = 'moved' WHERE id = 2; INSERT INTO g VALUES (1)");
+  await stream.sql("INSERT INTO f VALUES (1, 5), (2, -5); UPDATE f SET n = -n; UPDATE f SET n = n + 1 WHERE id = 2");
+  const events = await stream.events();
+  const ofFiltered = events.filter(({ table }) => table === "public.f");
+  expect(ofFiltered.map(({ operation, before, after }) => [operation, before, after])).toEqual([
+    ["insert", null, { id: 1, n: 5 }],
+    ["delete", { id: 1, n: 5 }, null],
+    ["insert", null, { id: 2, n: 5 }],
+    ["update", { id: 2, n: 5 }, { id: 2, n: 6 }],
+  ]);
+  const expected = new Map<string, unknown>();
+  for (const [table, select] of [
+    ["c", "SELECT id, shown, twice FROM c"],
+    ["g", "SELECT id FROM g"], // PostgreSQL 18 sends generated columns only when it is told to
+    ["f", "SELECT id, n FROM f WHERE n > 0"],
+  ]) {
+    for (const row of (await stream.sql(select!)).rows) expected.set(`public.${table} {"id":${row.id}}`, row);
+  }
+  expect(fold(events)).toEqual(expected);
+  expect((await stream.stored()).map(({ value }) => value).join()).not.toContain("secret");
 });
 
 /** Type, and a literal of it. */
