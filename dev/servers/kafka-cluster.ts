@@ -19,6 +19,8 @@ export interface KafkaCluster {
 
 export interface ClusterOptions {
   readonly nodes: 1 | 3;
+  /** Of every node, over those that it has anyway. */
+  readonly properties?: Readonly<Record<string, string>>;
   /** Is told, line by line, what is being done. */
   readonly log?: (line: string) => void;
 }
@@ -59,6 +61,7 @@ const JAVA_OPTIONS = ["-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredSto
  */
 export async function startKafkaCluster({
   nodes: count,
+  properties = {},
   log = () => undefined,
 }: ClusterOptions): Promise<KafkaCluster> {
   const classPath = await kafkaClassPath(log);
@@ -103,6 +106,7 @@ export async function startKafkaCluster({
           "metadata.log.dir": join(folder, "metadata"),
           "controller.quorum.bootstrap.servers": controllers.join(","),
           ...clusterProperties(count),
+          ...properties,
         });
         await format(classPath, file, clusterId, ["--initial-controllers", quorum]);
       }),

@@ -19,6 +19,8 @@ export interface Config {
     readonly publication: string;
     /** The altered publication that an operator has looked at; null when there was none. */
     readonly acceptPublicationXmin: number | null;
+    /** The password's; read again before every attempt to connect. */
+    readonly passwordFile?: string;
   };
   /** Patterns for `matchesTable`. */
   readonly tables: readonly string[];
@@ -39,6 +41,8 @@ export interface Config {
       readonly mechanism: "plain" | "scram-sha-256" | "scram-sha-512";
       readonly username: string;
       readonly password: string;
+      /** The password's; read again before every attempt to connect. */
+      readonly passwordFile?: string;
     };
   };
   readonly admin: { readonly host: string; readonly port: number; readonly hostnames: readonly string[] };
@@ -95,12 +99,32 @@ function resolve(parsed: Partial<ParsedConfig>, stream: string): Partial<Config>
 function resolvePostgres(postgres: ParsedConfig["postgres"], stream: string): Config["postgres"] {
   const { slot = `afterimage_${stream}`, publication = `afterimage_${stream}` } = postgres;
   const { passwordFile, acceptPublicationXmin = null } = postgres;
-  const url =
-    passwordFile === undefined
-      ? postgres.url
-      : withPassword(postgres.url, readSecret("postgres.passwordFile", passwordFile));
-  return { url, slot, publication, acceptPublicationXmin };
+  if (passwordFile === undefined) return { url: postgres.url, slot, publication, acceptPublicationXmin };
+  const url = withPasswordOf(passwordFile, postgres.url);
+  return { url, slot, publication, acceptPublicationXmin, passwordFile };
 }
+
+/** The passwords as their files hold them now: they may have been rotated. Throws CONFIG_FILE_UNREADABLE. */
+export function rereadPasswords(config: Config): Config {
+  const { postgres, kafka } = config;
+  const { sasl } = kafka;
+  return {
+    ...config,
+    postgres:
+      postgres.passwordFile === undefined
+        ? postgres
+        : { ...postgres, url: withPasswordOf(postgres.passwordFile, postgres.url) },
+    kafka:
+      sasl?.passwordFile === undefined
+        ? kafka
+        : { ...kafka, sasl: { ...sasl, password: saslPassword(sasl.passwordFile) } },
+  };
+}
+
+const withPasswordOf = (file: string, url: string): string =>
+  withPassword(url, readSecret("postgres.passwordFile", file));
+
+const saslPassword = (file: string): string => readSecret("kafka.sasl.passwordFile", file);
 
 function withPassword(url: string, password: string): string {
   const user = decodeURIComponent(parsePostgresUrl(url)!.username);
@@ -119,7 +143,7 @@ function resolveKafka(kafka: ParsedConfig["kafka"], stream: string): Config["kaf
   };
   if (sasl === undefined) return settings;
   const { mechanism, username, passwordFile } = sasl;
-  const password = passwordFile === undefined ? sasl.password : readSecret("kafka.sasl.passwordFile", passwordFile);
+  const password = passwordFile === undefined ? sasl.password : saslPassword(passwordFile);
   if (password === undefined) {
     throw new AfterimageError(
       "CONFIG_MISSING",
@@ -127,7 +151,8 @@ function resolveKafka(kafka: ParsedConfig["kafka"], stream: string): Config["kaf
       `Set kafka.sasl.passwordFile or the environment variable ${environmentName("kafka.sasl.password")}.`,
     );
   }
-  return { ...settings, sasl: { mechanism, username, password } };
+  const login = { mechanism, username, password };
+  return { ...settings, sasl: passwordFile === undefined ? login : { ...login, passwordFile } };
 }
 
 function pems(files: { ca?: string | undefined; cert?: string | undefined; key?: string | undefined }) {

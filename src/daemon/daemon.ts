@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Client } from "pg";
-import type { Config } from "../config/config.ts";
+import { type Config, rereadPasswords } from "../config/config.ts";
 import type { AfterimageError } from "../errors.ts";
 import { failpoint } from "../failpoint.ts";
 import { withSql } from "../source/session.ts";
@@ -41,7 +41,7 @@ export function createDaemon(config: Config, { logger }: { logger: DaemonLogger 
 }
 
 class RunningDaemon implements Daemon {
-  readonly #config: Config;
+  #config: Config;
   readonly #logger: DaemonLogger;
   readonly #lifecycle: Lifecycle;
   readonly #board: StatusBoard;
@@ -105,6 +105,7 @@ class RunningDaemon implements Daemon {
     const started = performance.now();
     for (let failures = 0; !signal.aborted; failures++) {
       try {
+        this.#config = rereadPasswords(this.#config);
         await this.#preflight();
         failpoint("daemon.preflight-over");
         await this.#stream(() => {

@@ -33,6 +33,8 @@ const RETRIED_LATER = new Set([
   "KAFKA_AUTHENTICATION_FAILED",
   "KAFKA_TLS_FAILED",
   "KAFKA_NOT_AUTHORIZED",
+  // A password's file that is just being replaced.
+  "CONFIG_FILE_UNREADABLE",
   // A failover is under way, or the name still points to the old primary.
   "POSTGRES_IN_RECOVERY",
   "WALSENDERS_EXHAUSTED",

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { type ConfigSources, loadConfig, loadConfigPart } from "../../../src/config/config.ts";
+import { type ConfigSources, loadConfig, loadConfigPart, rereadPasswords } from "../../../src/config/config.ts";
 import { AfterimageError } from "../../../src/errors.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "afterimage-config-"));
@@ -120,6 +120,26 @@ admin: { host: 127.0.0.1, port: 7788 }
     const config = loadConfig({ env });
     expect(config.postgres.url).toBe("postgres://cdc:p%40ss%2Fword@localhost:5432/shop");
     expect(config.kafka).toMatchObject({ sasl: { password: "kafka-pass" }, ssl: { ca: "PEM" } });
+  });
+
+  test("passwords that were rotated are read again, and nothing else is", () => {
+    const [postgres, kafka] = [fileWith("old\n"), fileWith("old too\n")];
+    const sasl = { AFTERIMAGE_KAFKA_SASL_MECHANISM: "plain", AFTERIMAGE_KAFKA_SASL_USERNAME: "me" };
+    const files = { AFTERIMAGE_POSTGRES_PASSWORD_FILE: postgres, AFTERIMAGE_KAFKA_SASL_PASSWORD_FILE: kafka };
+    const config = loadConfig({ env: { ...ENOUGH, ...sasl, ...files } });
+    expect(rereadPasswords(config)).toEqual(config);
+    writeFileSync(postgres, "n@w\n");
+    writeFileSync(kafka, "new too\n");
+    const { url } = config.postgres;
+    expect(rereadPasswords(config)).toEqual({
+      ...config,
+      postgres: { ...config.postgres, url: url.replace("old", "n%40w") },
+      kafka: { ...config.kafka, sasl: { ...config.kafka.sasl, password: "new too" } },
+    });
+    rmSync(kafka);
+    expect(() => rereadPasswords(config)).toThrow(expect.objectContaining({ code: "CONFIG_FILE_UNREADABLE" }));
+    const without = loadConfig({ env: ENOUGH });
+    expect(rereadPasswords(without)).toEqual(without);
   });
 
   test("a socket's URL and a URL without database", () => {

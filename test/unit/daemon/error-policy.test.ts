@@ -36,6 +36,7 @@ describe("halt at first, retried once it has streamed", () => {
   test.each([
     ...["POSTGRES_AUTHENTICATION_FAILED", "POSTGRES_IN_RECOVERY", "28P01", "28000"],
     ...["KAFKA_AUTHENTICATION_FAILED", "KAFKA_TLS_FAILED", "KAFKA_NOT_AUTHORIZED"],
+    "CONFIG_FILE_UNREADABLE",
   ])("%s", (code) => {
     expect(decide(coded(code), false)).toBe("halt");
     expect(decide(coded(code), true)).toBe("retry");
