@@ -24,13 +24,13 @@ async function restartTapped(): Promise<FeedbackTap> {
   return tap;
 }
 
-/** 500 ms between two updates, and none of them late by a second. */
+/** One is due every 500 ms. */
 function expectInTime({ longestMs, updates }: FeedbackTap): void {
   expect(updates).toBeGreaterThan(3);
-  expect(longestMs).toBeLessThan(1_500);
+  expect(longestMs).toBeLessThan(1_000);
 }
 
-test("a jsonb value of 64 MB halts with RECORD_TOO_LARGE, and feedback is never late by a second", async () => {
+test("a jsonb value of 64 MB halts with RECORD_TOO_LARGE, with less than a second between two status updates up to its end", async () => {
   stream = await CapturedStream.create(JSONB);
   await stream.sql(`INSERT INTO t VALUES (1, '{}')`);
   await stream.published();
@@ -75,20 +75,54 @@ test("a table of 1,600 columns, the most there can be, also after all but ten of
   });
 }, 60_000);
 
-test("1,000 tables beside the captured ones, all of them written to: memory stays where it is", async () => {
-  const tables = (from: number, to: number) =>
-    `DO $$ BEGIN FOR n IN ${from} .. ${to} LOOP EXECUTE format('CREATE TABLE other.t%s (id int PRIMARY KEY, note text)', n); END LOOP; END $$`;
-  stream = await CapturedStream.create(
-    `CREATE SCHEMA other; CREATE TABLE t (id int PRIMARY KEY); ${tables(1, 1000)}; CREATE PUBLICATION everything FOR ALL TABLES`,
-    { AFTERIMAGE_POSTGRES_PUBLICATION: "everything", AFTERIMAGE_TABLES: "public.t" },
-  );
+/** The catalogue says ten thousand: AFTERIMAGE_TEST_TABLES=10000. */
+const TABLES = Number(process.env.AFTERIMAGE_TEST_TABLES ?? 1_000);
+
+test(`${TABLES} tables beside the captured one, all of them written to: memory stays where it is`, async () => {
+  stream = await CapturedStream.prepare("CREATE SCHEMA other; CREATE TABLE t (id int PRIMARY KEY)", {
+    AFTERIMAGE_POSTGRES_PUBLICATION: "everything",
+    AFTERIMAGE_TABLES: "public.t",
+  });
+  /** By the thousand: the server has room for that many locks in a transaction. */
+  const ofEach = async (statement: string) => {
+    for (let from = 1; from <= TABLES; from += 1_000) {
+      const until = Math.min(from + 999, TABLES);
+      await stream.sql(
+        `DO $do$ BEGIN FOR n IN ${from} .. ${until} LOOP EXECUTE format('${statement}', n); END LOOP; END $do$`,
+      );
+    }
+  };
+  await ofEach("CREATE TABLE other.t%s (id int PRIMARY KEY, note varchar(1000))");
+  await stream.sql("CREATE PUBLICATION everything FOR ALL TABLES");
+  await stream.start();
   await stream.sql("INSERT INTO t VALUES (1)");
   await stream.published();
   const before = peakMiB();
-  const rounds =
-    "FOR n IN 1 .. 1000 LOOP EXECUTE format('INSERT INTO other.t%s VALUES (%s, repeat(''x'', 1000))', n, id); END LOOP";
-  for (const id of [1, 2]) await stream.sql(`DO $$ DECLARE id int := ${id}; BEGIN ${rounds}; END $$`);
+  for (const id of [1, 2]) await ofEach(`INSERT INTO other.t%s VALUES (${id}, repeat(''x'', 1000))`);
   await stream.sql("INSERT INTO t VALUES (2)");
   expect((await stream.published(60_000)).sequence).toBe(2);
   expect(peakMiB() - before).toBeLessThan(100);
-}, 120_000);
+}, 300_000);
+
+/** The catalogue says ten million: AFTERIMAGE_TEST_ROWS=10000000; that takes some minutes and gigabytes. */
+const ROWS = Number(process.env.AFTERIMAGE_TEST_ROWS ?? 200_000);
+
+test(
+  `${ROWS} rows inserted in one transaction and deleted in another: whole, once, in less than 300 MB`,
+  async () => {
+    stream = await CapturedStream.create("CREATE TABLE t (id int PRIMARY KEY)");
+    const patience = 60_000 + ROWS / 10;
+    const phase = async (statement: string, sequence: number) => {
+      await stream.sql(statement);
+      const progress = await stream.published(patience);
+      expect(progress.sequence).toBe(sequence);
+      expect(progress.last).toMatchObject({ index: ROWS, complete: true });
+    };
+    await phase(`INSERT INTO t SELECT generate_series(1, ${ROWS})`, ROWS);
+    await phase("DELETE FROM t", 2 * ROWS);
+    const verify = stream.ask("verify", {}, ["--against-database"]);
+    expect(await verify.exited({ timeout: patience }), verify.output()).toMatchObject({ code: 0 });
+    expect(peakMiB()).toBeLessThan(300);
+  },
+  300_000 + ROWS,
+);

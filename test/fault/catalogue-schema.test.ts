@@ -126,6 +126,21 @@ test("an UPDATE that moves a row between partitions is a delete and an insert in
   }
 });
 
+test("a table added to the publication while a transaction on it is open: what is written after the add is there", async () => {
+  stream = await CapturedStream.create(
+    "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE later (id int PRIMARY KEY); CREATE PUBLICATION mine FOR TABLE t",
+    { AFTERIMAGE_POSTGRES_PUBLICATION: "mine" },
+  );
+  await stream.sql("BEGIN");
+  await stream.sql("INSERT INTO later VALUES (1); INSERT INTO t VALUES (1)");
+  await stream.sqlAfresh("ALTER PUBLICATION mine ADD TABLE later");
+  await stream.sql("INSERT INTO later VALUES (2); INSERT INTO t VALUES (2)");
+  await stream.sql("COMMIT");
+  await stream.sql("INSERT INTO later VALUES (3)");
+  const written = (await stream.events()).map(({ table, key }) => `${table} ${key?.id}`);
+  expect(written).toEqual(["public.t 1", "public.later 2", "public.t 2", "public.later 3"]);
+});
+
 test("a user's publication with a column list, a row filter and generated columns: the topics are what it selects", async () => {
   stream = await CapturedStream.create(
     `CREATE TABLE c (id int PRIMARY KEY, shown text, hidden text, twice int GENERATED ALWAYS AS (id * 2) STORED);

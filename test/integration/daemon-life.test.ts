@@ -9,11 +9,21 @@ afterEach(() => stream.drop());
 
 const TABLE = "CREATE TABLE t (id int PRIMARY KEY, name text)";
 
-/** Starts a daemon that must halt, and gives what it said. */
+const slot = async () =>
+  (
+    await stream.sql(
+      "SELECT restart_lsn::text, confirmed_flush_lsn::text FROM pg_replication_slots WHERE slot_name = $1",
+      [`afterimage_${stream.stream}`],
+    )
+  ).rows;
+
+/** Starts a daemon that must halt and leave slot and topics as they are, and gives what it said. */
 async function halts(settings: Record<string, string> = {}): Promise<string> {
+  const [before, stored] = [await slot(), await stream.stored()];
   const daemon = stream.spawn(settings);
-  const { code } = await daemon.exited({ timeout: 30_000 });
-  expect(code).not.toBe(0);
+  expect(await daemon.exited({ timeout: 30_000 })).toMatchObject({ code: 4 });
+  expect(await slot()).toEqual(before);
+  expect(await stream.stored()).toEqual(stored);
   expect(daemon.output()).not.toMatch(/\n\s+at /);
   return daemon.output();
 }

@@ -7,8 +7,8 @@ const STATUS_UPDATE = 0x72;
 export class FeedbackTap {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
-  #last: number | null = null;
-  /** Milliseconds between two updates, the longest so far. */
+  #last: { readonly client: Socket; readonly at: number } | null = null;
+  /** Milliseconds between two updates, or from the last one to the end of its connection; the longest so far. */
   longestMs = 0;
   updates = 0;
 
@@ -23,7 +23,8 @@ export class FeedbackTap {
         from.pipe(to);
         from.on("error", () => to.destroy()).on("close", () => to.destroy());
       }
-      client.on("data", (chunk) => this.#note(chunk));
+      client.on("data", (chunk) => this.#note(client, chunk));
+      client.on("close", () => this.#ended(client));
     });
   }
 
@@ -46,11 +47,16 @@ export class FeedbackTap {
     await new Promise((resolve) => this.#server.close(resolve));
   }
 
-  #note(chunk: Buffer): void {
+  #note(client: Socket, chunk: Buffer): void {
     if (chunk[0] !== COPY_DATA || chunk[5] !== STATUS_UPDATE) return;
-    const now = performance.now();
-    if (this.#last !== null) this.longestMs = Math.max(this.longestMs, now - this.#last);
-    this.#last = now;
+    this.#ended(this.#last?.client);
+    this.#last = { client, at: performance.now() };
     this.updates++;
+  }
+
+  #ended(client: Socket | undefined): void {
+    if (this.#last === null || this.#last.client !== client) return;
+    this.longestMs = Math.max(this.longestMs, performance.now() - this.#last.at);
+    this.#last = null;
   }
 }

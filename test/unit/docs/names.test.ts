@@ -49,6 +49,8 @@ test("environment variables that are named exist", () => {
     "AFTERIMAGE_FAILPOINT",
     "AFTERIMAGE_TEST_POSTGRES_URL",
     "AFTERIMAGE_TEST_KAFKA_BROKERS",
+    "AFTERIMAGE_TEST_ROWS",
+    "AFTERIMAGE_TEST_TABLES",
   ]);
   const used = ({ text }: Page) => [...text.matchAll(/\bAFTERIMAGE_[A-Z_]*[A-Z]\b/g)].map(([name]) => name);
   expect(onAll((page) => used(page).filter((name) => !known.has(name)))).toEqual([]);
