@@ -83,6 +83,7 @@ const ALONE = {
   "transaction.state.log.num.partitions": 1,
   "share.coordinator.state.topic.replication.factor": 1,
   "share.coordinator.state.topic.min.isr": 1,
+  "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1000, // how soon a time-out shows
   "broker.session.timeout.ms": 4000, // a killed broker is let in again after that
   "broker.heartbeat.interval.ms": 500,
 };

@@ -105,7 +105,7 @@ async function checkedProgress(
     publication: publication.oid,
     publicationXmin: publication.xmin,
     acceptedXmin: config.postgres.acceptPublicationXmin,
-    resume: resumeHash(config, identity, publication),
+    resume: resumeOf(config, identity, publication),
     switchPoint:
       stored === null || stored.timeline === identity.timeline
         ? null
@@ -260,8 +260,11 @@ async function checkTables(
   };
 }
 
-/** All that changes pgoutput's output, or the events made of it, for the same WAL. */
-function resumeHash(config: Config, server: ServerIdentity, publication: PublicationState): string {
+/**
+ * All that changes pgoutput's output, or the events made of it, for the same WAL, as a hash; then how many partitions
+ * each table's topic has.
+ */
+function resumeOf(config: Config, server: ServerIdentity, publication: PublicationState): string {
   const inputs = {
     pgoutput: PGOUTPUT_OPTIONS,
     major: Math.trunc(server.version / 10_000),
@@ -270,5 +273,6 @@ function resumeHash(config: Config, server: ServerIdentity, publication: Publica
     tables: config.tables,
     keyless: config.keyless,
   };
-  return createHash("sha256").update(JSON.stringify(inputs)).digest("hex").slice(0, 16);
+  const hash = createHash("sha256").update(JSON.stringify(inputs)).digest("hex").slice(0, 16);
+  return `${hash}/${config.kafka.partitions}`;
 }

@@ -132,7 +132,7 @@ async function judgeTopic(
       problem(
         "TOPIC_PARTITIONS",
         `Topic ${topic.name} has ${topic.partitions} partitions, ${partitions} are configured.`,
-        `Set kafka.partitions to ${topic.partitions}, or name another topic: topics: { ${JSON.stringify(formatTableName(schema, table))}: "…" }.`,
+        `Set kafka.partitions to ${topic.partitions} if it always had as many, or name another topic: topics: { ${JSON.stringify(formatTableName(schema, table))}: "…" }. If partitions were added to it, rebuild the stream: afterimage drop STREAM --topics, then start.`,
       ),
     );
   }

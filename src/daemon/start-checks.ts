@@ -62,11 +62,25 @@ export function checkStart(stored: Progress, server: ServerFacts): void {
       `Point postgres.url at the right server. ${REBUILD}`,
     );
   }
+  checkPartitions(stored.resume, server.resume);
   if (stored.last !== null && !stored.last.complete && stored.resume !== server.resume) {
     throw halt(
       "RESUME_MISMATCH",
       "A transaction is published in part, and what decides its events has changed since: tables, keyless, the publication's options, or the server's version.",
       `Put the settings back, start once, and change them after the transaction is through. ${REBUILD}`,
+    );
+  }
+}
+
+/** Topics that got more partitions would otherwise pass as soon as the setting says so too. */
+function checkPartitions(stored: string, now: string): void {
+  const [, had] = stored.split("/");
+  const [, configured] = now.split("/");
+  if (had !== undefined && configured !== undefined && had !== configured) {
+    throw halt(
+      "TOPIC_REPARTITIONED",
+      `The stream was published into ${had} partitions a topic; now ${configured} are configured: keys would change their partition, and their order would be lost.`,
+      `Set kafka.partitions back to ${had}. ${REBUILD}`,
     );
   }
 }

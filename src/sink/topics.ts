@@ -132,7 +132,7 @@ export class Topics {
         `Topic ${name} has ${found.partitions} partitions, ${partitions} are configured.`,
         partitions === 1
           ? "This topic must have one partition. Drop the stream's topics (afterimage drop STREAM --topics) and start again."
-          : `Set kafka.partitions to ${found.partitions}, or name another topic for this table under topics:.`,
+          : `Set kafka.partitions to ${found.partitions} if it always had as many, or name another topic for this table under topics:. If partitions were added to it, rebuild the stream: afterimage drop STREAM --topics, then start.`,
       );
     }
     this.#known.set(name, found);

@@ -75,6 +75,8 @@ describe("goes on", () => {
     ["when the altered publication was accepted", { publicationXmin: 740, acceptedXmin: 740 }],
     ["when one was accepted earlier", { acceptedXmin: 700 }],
     ["when the settings changed between transactions", { resume: "other" }],
+    ["when nobody noted the number of partitions", { resume: "other/8" }],
+    ["when the settings changed, the number of partitions did not", { resume: "other/4" }, { resume: "same/4" }],
     ["before the first event, with other settings", { resume: "other" }, { last: null }],
     ["inside a transaction with the same settings", {}, inPart()],
     ["on a promoted standby that had everything", { timeline: 4, switchPoint: lsn(0x120) }],
@@ -98,6 +100,8 @@ describe("halts", () => {
     ["TIMELINE_DIVERGED", "an older timeline", { timeline: 2, switchPoint: null }],
     ["SERVER_BEHIND", "a server restored from before the stored end", { insertLsn: lsn(0x11f) }],
     ["SERVER_BEHIND", "one restored from before a transaction published in part", { insertLsn: lsn(0x14f) }, inPart()],
+    ["TOPIC_REPARTITIONED", "more partitions a topic", { resume: "same/8" }, { resume: "same/4" }],
+    ["TOPIC_REPARTITIONED", "that inside a transaction", { resume: "same/8" }, { ...inPart(), resume: "same/4" }],
     ["RESUME_MISMATCH", "other settings inside a transaction", { resume: "other" }, inPart()],
   ])("%s: %s", (code, _, server, stored) => {
     expect(outcome(server, stored)).toBe(code);
