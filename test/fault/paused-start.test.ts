@@ -1,5 +1,5 @@
 // A daemon that is stopped (SIGSTOP) in the middle of its start, while another takes over and publishes, finds its place
-// again: it stands by and halts over nothing.
+// again: one of them stands by, and neither halts.
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -32,11 +32,12 @@ test.each<Failpoint>(["session.slot-held", "producer.initialised", "progress.rea
     await stream.sql("INSERT INTO t SELECT generate_series(101, 5000)");
     await stream.published();
     paused.kill("SIGCONT");
-    await paused.says('"state":"standby"', { timeout: 30_000 });
+    // It may fence the one that took over before it knows that it has lost the slot; then either of them gets it.
+    await paused.says(/"state":"(standby|streaming)"/, { timeout: 30_000 });
     await stream.sql("INSERT INTO t SELECT generate_series(5001, 5100)");
     const events = await stream.events();
     expect(events.map(({ sequence }) => sequence)).toEqual(Array.from({ length: 5100 }, (_, i) => i + 1));
-    expect(paused.output()).not.toContain('"state":"halted"');
+    for (const { output } of [paused, stream.daemon]) expect(output()).not.toContain('"state":"halted"');
   } finally {
     await paused.kill();
   }
