@@ -199,6 +199,6 @@ function tooLarge(queue: PartitionQueue): AfterimageError {
   return new AfterimageError(
     "RECORD_TOO_LARGE",
     `A record of ${queue.batchBytes} bytes is larger than topic ${queue.topic} takes (partition ${queue.partition}).`,
-    "Raise the topic's max.message.bytes (kafka-configs.sh --alter), or skip the event on purpose.",
+    "Raise the topic's max.message.bytes (kafka-configs.sh --alter), then start: it goes on with this event.",
   );
 }
