@@ -15,6 +15,8 @@ const RETRIED = new Set([
   "POSTGRES_NOT_READY",
   // A newer daemon took over: trying again finds the slot in use, which means standby.
   "PRODUCER_FENCED",
+  // Nothing was published: the position is read anew.
+  "PROGRESS_MOVED",
   // SQLSTATE: a slot that went while we waited, a statement that was cancelled, a disk error, a lost race, a lock.
   "42704",
   "57014",

@@ -86,7 +86,7 @@ async function checkedProgress(
   connection: KafkaConnection,
   { slot, publication: before, topics, producer }: Held,
 ): Promise<OpenProgress> {
-  await waitUntilNoOpenTransaction(connection, topics.progress, TRANSACTION_TIMEOUT_MS);
+  const progressEnd = await waitUntilNoOpenTransaction(connection, topics.progress, TRANSACTION_TIMEOUT_MS);
   const stored = await readProgress(connection, topics.progress);
   const schemas = await readSchemas(connection, topics.schemas);
   failpoint("progress.read");
@@ -120,6 +120,7 @@ async function checkedProgress(
     progressTopic: topics.progress,
     schemasTopic: topics.schemas,
     transactionTimeoutMs: TRANSACTION_TIMEOUT_MS,
+    progressEnd,
     isFirstStart: stored === null,
     knownSchemas: schemas.map(({ schema }) => schema),
   });

@@ -22,18 +22,18 @@ export async function holdsProgress(connection: KafkaConnection, stream: string)
 
 /**
  * Waits until no transaction is open on the topic: an open one hides every newer committed record from read_committed
- * readers. Throws PROGRESS_HELD after `patienceMs`.
+ * readers. Resolves with the topic's end, the offset of the next record. Throws PROGRESS_HELD after `patienceMs`.
  */
 export async function waitUntilNoOpenTransaction(
   connection: KafkaConnection,
   topic: string,
   patienceMs: number,
-): Promise<void> {
+): Promise<bigint> {
   const deadline = performance.now() + patienceMs;
   for (;;) {
     const { lastStable, highWatermark } = await fetchOffsets(connection, topic, 0);
     if (lastStable === highWatermark) {
-      return;
+      return highWatermark;
     }
     if (performance.now() > deadline) {
       throw new AfterimageError(

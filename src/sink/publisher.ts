@@ -27,6 +27,8 @@ export interface PublisherOptions {
   readonly progressTopic: string;
   readonly schemasTopic: string;
   readonly transactionTimeoutMs: number;
+  /** The progress topic's end when `progress` was read from it. */
+  readonly progressEnd: bigint;
   /** No progress record was ever stored. */
   readonly isFirstStart: boolean;
   /** Schema records that are written already, by id. */
@@ -41,6 +43,8 @@ export class Publisher {
   readonly #options: PublisherOptions;
   readonly #writtenSchemas: Set<number>;
   #progress: Progress;
+  /** Where the next progress record has to stand: else something stands between it and the last one that was read. */
+  #progressEnd: bigint;
   #storedNothing: boolean;
 
   /** `progress` is the record stored last. */
@@ -53,6 +57,7 @@ export class Publisher {
     this.#connection = connection;
     this.#producer = producer;
     this.#progress = progress;
+    this.#progressEnd = options.progressEnd;
     this.#storedNothing = options.isFirstStart;
     this.#options = options;
     this.#writtenSchemas = new Set(options.knownSchemas);
@@ -102,7 +107,7 @@ export class Publisher {
   /** The stored progress when the batch turned out to be committed, null when it was not. */
   async #readBack(): Promise<Progress | null> {
     const { progressTopic, transactionTimeoutMs } = this.#options;
-    await waitUntilNoOpenTransaction(this.#connection, progressTopic, transactionTimeoutMs);
+    this.#progressEnd = await waitUntilNoOpenTransaction(this.#connection, progressTopic, transactionTimeoutMs);
     const stored = await readProgress(this.#connection, progressTopic);
     const before = this.#progress;
     const unchanged =
@@ -143,10 +148,15 @@ export class Publisher {
       }
       const progress = this.#next(batch, vectorOf(events, offsets));
       const record = { key: progress.stream, value: encodeProgress(progress) };
-      await this.#producer.produce(new Map([[progressTopic, new Map([[0, [record]]])]]));
+      const written = await this.#producer.produce(new Map([[progressTopic, new Map([[0, [record]]])]]));
       failpoint("publisher.progress-produced");
+      const { baseOffset } = written.get(progressTopic)!.get(0)!;
+      if (baseOffset !== this.#progressEnd) {
+        throw progressMoved(progressTopic, this.#progressEnd, baseOffset);
+      }
       await this.#producer.commit();
       failpoint("publisher.committed");
+      this.#progressEnd = baseOffset + 2n; // the record, and the marker that commits it
       return progress;
     } catch (error) {
       if (!(error instanceof AmbiguousOutcome)) {
@@ -184,6 +194,18 @@ export class Publisher {
     }
     return [...fresh.values()].sort((a, b) => a.schema - b.schema);
   }
+}
+
+/**
+ * A leader that was stopped for long serves what it had then until it learns of its successor, so a position that was
+ * read may be an old one; only what is written is certain to stand at the end.
+ */
+function progressMoved(topic: string, expected: bigint, found: bigint): AfterimageError {
+  return new AfterimageError(
+    "PROGRESS_MOVED",
+    `Topic ${topic} ends at offset ${found}, not at ${expected} as when the stream's position was read: the broker that was asked lagged behind, or another program writes to this topic.`,
+    "Nothing was published; the position is read again. Should it go on, find out who writes to the topic.",
+  );
 }
 
 function groupByPartition(events: readonly EncodedEvent[]): Map<string, Map<number, EncodedEvent[]>> {

@@ -10,7 +10,7 @@ const named = (code: string) => new AfterimageError(code, "What happened.", "Wha
 describe("retried, at first and later", () => {
   test.each([
     ...["KAFKA_UNREACHABLE", "KAFKA_NOT_READY", "KAFKA_CLOSED", "KAFKA_OUTCOME_UNKNOWN"],
-    ...["POSTGRES_UNREACHABLE", "PRODUCER_FENCED"],
+    ...["POSTGRES_UNREACHABLE", "PRODUCER_FENCED", "PROGRESS_MOVED"],
   ])("%s", (code) => {
     expect(decide(named(code), false)).toBe("retry");
     expect(decide(named(code), true)).toBe("retry");

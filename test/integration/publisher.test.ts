@@ -1,9 +1,10 @@
-// A batch that Kafka never takes, though every other step of its transaction is answered, is not tried for ever.
+// What the publisher doesn't do: try for ever what Kafka never takes, or publish from a position that is an old one.
 import { expect, inject } from "vitest";
-import { parseLsn } from "../../src/event/lsn.ts";
+import { type Lsn, parseLsn } from "../../src/event/lsn.ts";
 import type { Progress } from "../../src/event/progress.ts";
 import { KafkaConnection } from "../../src/kafka/connection.ts";
 import { AmbiguousOutcome } from "../../src/kafka/errors.ts";
+import { readProgress, waitUntilNoOpenTransaction } from "../../src/sink/progress-log.ts";
 import { Publisher } from "../../src/sink/publisher.ts";
 import { kafkaTest as test } from "../support/kafka-fixture.ts";
 import { API, KafkaProxy } from "../support/kafka-proxy.ts";
@@ -38,6 +39,7 @@ test("the coordinator answers, the partition never does", async ({ newTopic, new
       progressTopic: topic,
       schemasTopic: topic,
       transactionTimeoutMs: 60_000,
+      progressEnd: 0n,
       isFirstStart: true,
       knownSchemas: [],
       patienceMs: PATIENCE_MS,
@@ -58,4 +60,35 @@ test("the coordinator answers, the partition never does", async ({ newTopic, new
     await through.close();
     await proxy.close();
   }
+});
+
+test("a position that is not the topic's last one publishes nothing; read again, it goes on", async ({
+  connection,
+  newTopic,
+  newProducer,
+}) => {
+  const topic = await newTopic();
+  const producer = newProducer();
+  await producer.takeOver();
+  const publisher = (progress: Progress, progressEnd: bigint) =>
+    new Publisher(connection, producer, progress, {
+      progressTopic: topic,
+      schemasTopic: topic,
+      transactionTimeoutMs: 60_000,
+      progressEnd,
+      isFirstStart: progressEnd === 0n,
+      knownSchemas: [],
+    });
+  const next = (progress: Progress) => ({ ...progress, endLsn: (progress.endLsn + 16n) as Lsn, events: [] });
+  const first = publisher(PROGRESS, 0n);
+  const old = await first.publish(next(PROGRESS));
+  const last = await first.publish(next(old));
+  // As a leader would tell it that was stopped before the second record.
+  await expect(publisher(old, 2n).publish(next(old))).rejects.toMatchObject({ code: "PROGRESS_MOVED" });
+  const end = await waitUntilNoOpenTransaction(connection, topic, 10_000);
+  expect(await readProgress(connection, topic)).toEqual(last);
+  const again = publisher(last, end);
+  await again.publish(next(last));
+  await again.publish(next(next(last)));
+  expect((await readTopic(inject("brokers"), topic)).length).toBe(4);
 });
