@@ -11,7 +11,13 @@ import { failpoint } from "../failpoint.ts";
 import type { KafkaConnection } from "../kafka/connection.ts";
 import { listTopicNames } from "../kafka/topics.ts";
 import { TransactionalProducer } from "../kafka/transactional-producer.ts";
-import { holdsCommittedRecord, readProgress, readSchemas, waitUntilNoOpenTransaction } from "../sink/progress-log.ts";
+import {
+  hasLostRecords,
+  holdsCommittedRecord,
+  readProgress,
+  readSchemas,
+  waitUntilNoOpenTransaction,
+} from "../sink/progress-log.ts";
 import { Publisher } from "../sink/publisher.ts";
 import { Topics, topicRecreated } from "../sink/topics.ts";
 import { describeTables, readPublishedTables, readServerIdentity, type ServerIdentity } from "../source/catalog.ts";
@@ -95,6 +101,8 @@ async function checkedProgress(
   const identity = await readServerIdentity(client);
   if (stored === null) {
     await checkNothingPublished(connection, config.stream);
+  } else if (stored.sequence > 0 && schemas.length === 0) {
+    throw schemasMissing(topics.schemas);
   }
   await addNewTables(client, config, before, identity.version);
   const publication = (await readPublication(client, config.postgres.publication)) ?? before;
@@ -176,14 +184,23 @@ async function checkPublication(
 async function checkNothingPublished(connection: KafkaConnection, stream: string): Promise<void> {
   const own = (await listTopicNames(connection)).filter((name) => name.startsWith(`${stream}.`));
   for (const topic of own) {
-    if (await holdsCommittedRecord(connection, topic)) {
+    if ((await holdsCommittedRecord(connection, topic)) || (await hasLostRecords(connection, topic))) {
       throw new AfterimageError(
         "PROGRESS_MISSING",
-        `Topic ${topic} holds events, but the progress topic of stream ${stream} has no record: where they end is not known.`,
+        `Topic ${topic} holds events, or did, but the progress topic of stream ${stream} has no record: where they end is not known.`,
         `Choose another stream name, or remove the topics: afterimage drop ${stream} --topics.`,
       );
     }
   }
+}
+
+/** Ids would be given a second time, and what was recorded of the tables could not be compared. */
+function schemasMissing(topic: string): AfterimageError {
+  return new AfterimageError(
+    "SCHEMAS_MISSING",
+    `Topic ${topic} holds no record, though events were published that refer to some.`,
+    "Somebody deleted it, or its records. Rebuild the stream: afterimage drop STREAM --topics, then start.",
+  );
 }
 
 function firstProgress(stream: string, server: ServerFacts): Progress {

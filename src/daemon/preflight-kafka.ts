@@ -88,6 +88,7 @@ export async function checkTopics(
     }
   }
   if (described.has(own[0]!)) findings.push(...(await judgeProgress(connection, own[0]!)));
+  if (described.has(own[1]!)) findings.push(...(await judgeSchemas(connection, own[1]!)));
   if (findings.length === 1) findings.push(ok("TOPIC_COLLISION", `${wanted.length} topic names are free or fit`));
   return findings;
 }
@@ -146,7 +147,7 @@ async function judgeTopic(
         alterTopic(topic.name, "cleanup.policy=delete,retention.ms=-1"),
       ),
     );
-  } else if (settings.get("retention.ms") !== "-1" || (settings.get("retention.bytes") ?? "-1") !== "-1") {
+  } else if (forgets(settings)) {
     findings.push(
       warning(
         "TOPIC_RETENTION",
@@ -170,6 +171,22 @@ async function judgeProgress(connection: KafkaConnection, name: string): Promise
     ),
   ];
 }
+
+async function judgeSchemas(connection: KafkaConnection, name: string): Promise<Finding[]> {
+  const settings = await topicConfig(connection, name);
+  // Compaction alone takes nothing away: each shape has a key of its own.
+  if (settings.get("cleanup.policy") === "compact" || !forgets(settings)) return [];
+  return [
+    problem(
+      "SCHEMAS_POLICY",
+      `Topic ${name} forgets records after a time or size: they hold the shapes that events refer to, and by which tables are known again.`,
+      alterTopic(name, "retention.ms=-1,retention.bytes=-1"),
+    ),
+  ];
+}
+
+const forgets = (settings: ReadonlyMap<string, string>): boolean =>
+  settings.get("retention.ms") !== "-1" || (settings.get("retention.bytes") ?? "-1") !== "-1";
 
 const alterTopic = (name: string, settings: string): string =>
   `kafka-configs.sh --bootstrap-server BROKER --alter --entity-type topics --entity-name ${name} --add-config ${settings}`;

@@ -63,6 +63,17 @@ export async function readSchemas(connection: KafkaConnection, topic: string): P
   return schemas;
 }
 
+/** Whether records of the topic were deleted, by retention or by hand. */
+export async function hasLostRecords(connection: KafkaConnection, topic: string): Promise<boolean> {
+  const partitions = (await describeTopics(connection, [topic])).get(topic)?.partitions ?? 0;
+  for (let partition = 0; partition < partitions; partition++) {
+    if ((await fetchOffsets(connection, topic, partition)).earliest > 0n) {
+      return true;
+    }
+  }
+  return false;
+}
+
 /** Whether a read_committed reader would get any record of the topic; aborted records count in offsets, not here. */
 export async function holdsCommittedRecord(connection: KafkaConnection, topic: string): Promise<boolean> {
   const partitions = (await describeTopics(connection, [topic])).get(topic)?.partitions ?? 0;

@@ -66,6 +66,32 @@ test("events without a progress record: PROGRESS_MISSING, and nothing is publish
   expect((await stream.stored()).length).toBe(1);
 });
 
+test("neither progress record nor events, but there were some: PROGRESS_MISSING, or numbers would begin anew", async () => {
+  stream = await CapturedStream.create(TABLE);
+  await stream.sql("INSERT INTO t SELECT generate_series(1, 20)");
+  await stream.published();
+  await stream.daemon.kill("SIGTERM");
+  const admin = kafkaClient().admin();
+  await admin.connect();
+  for (const topic of [`${stream.stream}.public.t`, `${stream.stream}.schemas`]) {
+    const offsets = await admin.fetchTopicOffsets(topic);
+    await admin.deleteTopicRecords({
+      topic,
+      partitions: offsets.map(({ partition }) => ({ partition, offset: "-1" })),
+    });
+  }
+  await admin.disconnect();
+  expect(await stream.stored()).toEqual([]);
+  expect(await restartWithout(`${stream.stream}.progress`)).toContain("PROGRESS_MISSING");
+});
+
+test("the shapes are gone, the position is not: SCHEMAS_MISSING, or ids would begin anew", async () => {
+  stream = await CapturedStream.create(TABLE);
+  await stream.sql("INSERT INTO t VALUES (1)");
+  await stream.published();
+  expect(await restartWithout(`${stream.stream}.schemas`)).toContain("SCHEMAS_MISSING");
+});
+
 test("a topic that was deleted and made again: TOPIC_RECREATED", async () => {
   stream = await CapturedStream.create(TABLE);
   const topic = `${stream.stream}.public.t`;

@@ -69,6 +69,18 @@ test("a progress topic from which Kafka may delete", async () => {
   expect(await check()).toEqual([expect.objectContaining({ code: "PROGRESS_POLICY", severity: "error" })]);
 });
 
+test("a schemas topic that forgets shapes", async () => {
+  stream = uniqueStream();
+  await createTopic(`${stream}.schemas`, 1);
+  const findings = await check();
+  expect(findings).toEqual([expect.objectContaining({ code: "SCHEMAS_POLICY", severity: "error" })]);
+  expect(findings[0]!.remedy).toContain("retention.ms=-1,retention.bytes=-1");
+  await deleteTopics(inject("brokers"), stream);
+  stream = uniqueStream();
+  await createTopic(`${stream}.schemas`, 1, { "cleanup.policy": "compact" });
+  expect(await check()).toEqual([]);
+});
+
 test("compaction and a limited retention end guarantees, which is said", async () => {
   stream = uniqueStream();
   await createTopic(`${stream}.public.orders`, 4, { "cleanup.policy": "compact" });
