@@ -29,6 +29,8 @@ const PINNED = {
   idle_session_timeout: "0",
   idle_in_transaction_session_timeout: "0",
   xmlbinary: "base64",
+  // It reaches the text of regclass, regtype and their like.
+  quote_all_identifiers: "off",
 } as const;
 
 /** The `options` of the start-up packet: `-c name=value …`. */

@@ -168,14 +168,15 @@ describe("row images", () => {
 
   test("values are Postgres's text, whatever the database's settings", async () => {
     stream = await CapturedStream.create(
-      `CREATE TABLE v (id int PRIMARY KEY, b bool, i8 int8, n numeric, f float8, g float8, d date, ts timestamptz, j json, by bytea, a int[], m money);
+      `CREATE TABLE v (id int PRIMARY KEY, b bool, i8 int8, n numeric, f float8, g float8, d date, ts timestamptz, j json, by bytea, a int[], m money, r regclass);
        DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET datestyle = ''German''', current_database());
        EXECUTE format('ALTER DATABASE %I SET bytea_output = ''escape''', current_database());
+       EXECUTE format('ALTER DATABASE %I SET quote_all_identifiers = on', current_database());
        EXECUTE format('ALTER DATABASE %I SET extra_float_digits = 0', current_database()); END $$`,
     );
     await stream.sql(
       `INSERT INTO v VALUES (1, true, 9007199254740993, 'NaN', 0.1::float8 + 0.2::float8, '-Infinity', 'infinity', '2026-11-22 18:00:00.123456+01',
-       '{"a": 1, "a": 2}', '\\x00ff', '{{1,NULL},{3,4}}', 12.5), (2, null, null, null, '-0', 'NaN', null, null, null, null, null, null)`,
+       '{"a": 1, "a": 2}', '\\x00ff', '{{1,NULL},{3,4}}', 12.5, 'pg_class'), (2, null, null, null, '-0', 'NaN', null, null, null, null, null, null, null)`,
     );
     const [row, other] = await stream.events();
     expect(row!.after).toEqual({
@@ -191,6 +192,7 @@ describe("row images", () => {
       by: "\\x00ff",
       a: "{{1,NULL},{3,4}}",
       m: "$12.50",
+      r: "pg_class",
     });
     expect(other!.after).toMatchObject({ b: null, f: -0, g: "NaN" });
   });
