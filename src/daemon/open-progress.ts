@@ -90,7 +90,7 @@ async function checkedProgress(
   config: Config,
   client: pg.Client,
   connection: KafkaConnection,
-  { slot, publication: before, topics, producer }: Held,
+  { slot, publication, topics, producer }: Held,
 ): Promise<OpenProgress> {
   const progressEnd = await waitUntilNoOpenTransaction(connection, topics.progress, TRANSACTION_TIMEOUT_MS);
   const stored = await readProgress(connection, topics.progress);
@@ -104,8 +104,6 @@ async function checkedProgress(
   } else if (stored.sequence > 0 && schemas.length === 0) {
     throw schemasMissing(topics.schemas);
   }
-  await addNewTables(client, config, before, identity.version);
-  const publication = (await readPublication(client, config.postgres.publication)) ?? before;
   const server: ServerFacts = {
     ...identity,
     slot: config.postgres.slot,
@@ -123,6 +121,8 @@ async function checkedProgress(
     checkStart(stored, server);
   }
   failpoint("progress.checked");
+  // Only now: a server that is not the stream's keeps its publication as it is.
+  await addNewTables(client, config, publication, identity.version);
   const progress = { ...(stored ?? firstProgress(config.stream, server)), ...identityOf(server) };
   const publisher = new Publisher(connection, producer, progress, {
     progressTopic: topics.progress,

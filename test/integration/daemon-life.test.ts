@@ -150,13 +150,18 @@ describe("halts", () => {
     expect(await halts()).toContain("PUBLICATION_FOREIGN");
   });
 
-  test("SLOT_AHEAD when somebody advanced the slot", async () => {
+  test("SLOT_AHEAD when somebody advanced the slot; the publication stays as it is", async () => {
     stream = await CapturedStream.create(TABLE);
     await stream.published();
     await stream.daemon.kill("SIGTERM");
     await stream.sql("INSERT INTO t VALUES (1, 'lost')");
     await stream.sql("SELECT pg_replication_slot_advance($1, pg_current_wal_lsn())", [`afterimage_${stream.stream}`]);
+    await stream.sql("CREATE TABLE later (id int PRIMARY KEY)");
     expect(await halts()).toContain("SLOT_AHEAD");
+    const { rows } = await stream.sql("SELECT tablename FROM pg_publication_tables WHERE pubname = $1", [
+      `afterimage_${stream.stream}`,
+    ]);
+    expect(rows).toEqual([{ tablename: "t" }]);
   });
 
   test("TABLE_REPUBLISHED when a table left the publication and came back", async () => {
