@@ -176,9 +176,8 @@ class RunningDaemon implements Daemon {
     }
     const session = this.#session;
     this.#board.sessionStarted(session);
-    for (const note of this.#board.note(session.notes)) {
-      this.#logger.warn({}, note);
-    }
+    const onNote = (note: string) => this.#logger.warn({}, note);
+    this.#board.note(session.notes).forEach(onNote);
     const running = session.run();
     if (signal.aborted) {
       session.stop();
@@ -187,7 +186,7 @@ class RunningDaemon implements Daemon {
       onStreaming();
       this.#lifecycle.transitionTo("streaming");
     }
-    await this.#board.watch(session, running, (trouble) => this.#onLook(trouble));
+    await this.#board.watch(session, running, (trouble) => this.#onLook(trouble), onNote);
   }
 
   /** The result, but a stop does not wait long for what is being opened: whatever it opens is closed again. */

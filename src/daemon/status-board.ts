@@ -64,16 +64,17 @@ export class StatusBoard {
 
   /**
    * Looks at the server once a second until `running` ends, and ends with it. `onLook` is told each time whether
-   * anything keeps the session from publishing.
+   * anything keeps the session from publishing, `onNote` what is found for the first time and stops nothing.
    */
   async watch(
     session: StreamSession,
     running: Promise<void>,
     onLook: (trouble: AfterimageError | null) => void,
+    onNote: (note: string) => void,
   ): Promise<void> {
     let ticks = 0;
     const lookAtServer = oneAtATime(() => this.#lookAtServer(session));
-    const verify = oneAtATime(async () => void this.note(await session.verify()));
+    const verify = oneAtATime(async () => this.note(await session.verify()).forEach(onNote));
     const look = () => {
       this.#counts = [...this.#counts.slice(-RATE_TICKS), { at: performance.now(), events: this.#events() }];
       lookAtServer();

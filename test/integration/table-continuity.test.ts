@@ -39,6 +39,15 @@ describe("while the daemon runs", () => {
     await expectHalt("PUBLICATION_LOST");
   });
 
+  test("out of the publication, and not back: the log says within seconds that its rows are missing from here on", async () => {
+    stream = await CapturedStream.create(`${TABLE}; CREATE TABLE u (id int PRIMARY KEY)`);
+    await stream.published();
+    await stream.sql(`ALTER PUBLICATION ${publication()} DROP TABLE t`);
+    await stream.daemon.says("Table public.t left the publication", { timeout: 20_000 });
+    await stream.sql("INSERT INTO u VALUES (1)");
+    expect(await keys()).toEqual([{ id: 1 }]);
+  });
+
   test("a rename: TABLE_RENAMED within seconds, also without a row", async () => {
     stream = await CapturedStream.create(TABLE);
     await stream.published();
