@@ -82,7 +82,10 @@ export const MUTANTS: readonly Mutant[] = [
     file: "src/sink/publisher.ts",
     from: 55,
     seen: /a batch begins at/,
-    changes: [["stored = await throughAbsence(() => this.#readBack(), absence);", "stored = null;"]],
+    changes: [
+      ["stored = await throughAbsence(() => this.#readBack(), absence);", "stored = null;"],
+      ["if (baseOffset !== this.#progressEnd) {", "if (baseOffset < 0n) {"], // it would be noticed there
+    ],
   },
   {
     name: "takes an unanswered commit for done",
@@ -191,7 +194,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "takes what the next holder stored for a stranger's",
     file: "src/sink/publisher.ts",
-    from: 509,
+    from: 5290,
     seen: /PROGRESS_FOREIGN|does not hold what this daemon wrote/,
     changes: [["await this.#producer.reinitialise();\n    throw", "throw"]],
   },
