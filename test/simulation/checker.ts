@@ -65,6 +65,11 @@ export class Checker {
     return this.#stored?.sequence ?? 0;
   }
 
+  /** A daemon has reached a step; it has got the slot in this session or not. */
+  reached(name: string, hasSlot: boolean): void {
+    demand(hasSlot || name !== "producer.initialised", () => "the transactional id is taken without the slot");
+  }
+
   /** A status update is about to be sent. */
   confirming(lsn: Lsn): void {
     const stored = this.#stored?.endLsn ?? ZERO_LSN;

@@ -67,6 +67,7 @@ export class SimulatedDaemon {
     return this.#over;
   }
 
+  /** Of this session; null before it has got the slot. */
   get walsender(): Walsender | null {
     return this.#walsender;
   }
@@ -138,6 +139,7 @@ export class SimulatedDaemon {
         await new Promise((resolve) => scheduler.after(PAUSE_MS, this.process, () => resolve(undefined)));
       } finally {
         this.#session = null;
+        this.#walsender = null;
       }
     }
   }

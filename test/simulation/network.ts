@@ -21,10 +21,12 @@ export interface NetworkFaults {
 export const NO_NETWORK_FAULTS: NetworkFaults = { lostRequest: 0, lostReply: 0, lateRequest: 0, slow: 0 };
 
 /** A late request or reply takes up to one of these: within the sender's patience, or beyond it. */
-const LATE_MS = [20, 500, 30_000] as const;
+const LATE_MS = [20, 200, 500, 30_000] as const;
 
 export class Network {
   faults: NetworkFaults = NO_NETWORK_FAULTS;
+  /** The next reply to a request of this name is lost. */
+  doomed: string | null = null;
   readonly #scheduler: Scheduler;
   readonly #cluster: Cluster;
   readonly #random: Random;
@@ -95,7 +97,8 @@ export class Network {
       this.#trace?.(`${owner.name}: ${name} to ${link.address.port} will be late by ${there} ms`);
       breakSoon();
     }
-    const isReplyLost = random.chance(lostReply);
+    const isReplyLost = random.chance(lostReply) || this.doomed === name;
+    this.doomed = this.doomed === name ? null : this.doomed;
     const back = random.chance(slow) ? random.int(1, random.pick(LATE_MS)) : this.latency();
     const node = link.address.port;
     scheduler.after(there, null, () => {

@@ -83,6 +83,8 @@ export async function simulate(seed: number, withTrace = false): Promise<Outcome
   onFailpoint((name) => {
     if (scheduler.current?.dead === false) {
       failpoints.add(name);
+      const daemon = storm.daemonOf(scheduler.current);
+      judge(() => checker.reached(name, daemon.walsender !== null));
       storm.reached(name, scheduler.current);
     }
   });

@@ -34,6 +34,8 @@ type Fault = (typeof FAULTS)[number];
 
 /** Between the slot and the first frame. */
 const START_STEPS = /^(session|topics|producer|progress|publisher)\./;
+/** Between an open outcome and its settlement. */
+const DOUBT_STEPS = /^publisher\.(ambiguous|reinitialised)$/;
 
 const CHECKPOINT_MS = 700;
 
@@ -67,7 +69,7 @@ export class Storm {
     const random = this.#random;
     if (random.chance(0.6)) {
       const some = (most: number) => (random.chance(0.5) ? random.int(1, most) / 1_000 : 0);
-      network.faults = { lostRequest: some(40), lostReply: some(60), lateRequest: some(30), slow: some(20) };
+      network.faults = { lostRequest: some(40), lostReply: some(60), lateRequest: some(60), slow: some(20) };
     }
     if (random.chance(0.5)) {
       server.createSlot();
@@ -89,12 +91,16 @@ export class Storm {
     this.#checkpointNow();
   }
 
+  daemonOf(process: Process): SimulatedDaemon {
+    return this.#daemons.find((one) => one.process === process)!;
+  }
+
   /** A process has reached a step. */
   reached(name: string, process: Process): void {
     const ambush = this.#ambush;
     if (ambush?.steps.test(name) && ambush.left-- <= 0) {
       this.#ambush = null;
-      const daemon = this.#daemons.find((one) => one.process === process)!;
+      const daemon = this.daemonOf(process);
       ambush.how === "kill" ? this.#kill(daemon, `at ${name}`) : this.#pause(daemon, `at ${name}`, true);
     }
   }
@@ -158,7 +164,12 @@ export class Storm {
         this.#ambush = { left: random.int(0, 120), steps: /./, how: "kill" };
         return;
       case "pause-at-step":
-        this.#ambush = { left: random.int(0, 12), steps: START_STEPS, how: "pause" };
+        if (random.chance(0.6)) {
+          this.#ambush = { left: random.int(0, 12), steps: START_STEPS, how: "pause" };
+        } else {
+          network.doomed = random.pick(["EndTxn", "Produce"]);
+          this.#ambush = { left: random.int(0, 1), steps: DOUBT_STEPS, how: "pause" };
+        }
         return;
       case "stop":
         if (daemon !== null && alive.length > 0) {
@@ -208,6 +219,7 @@ export class Storm {
     const { scheduler, cluster, network, server, trace } = this.#world;
     trace("the storm is over");
     network.faults = NO_NETWORK_FAULTS;
+    network.doomed = null;
     this.#ambush = null;
     for (const node of cluster.nodes) {
       cluster.start(node);

@@ -62,7 +62,7 @@ function coordinatorError(cluster: Cluster, node: number): number {
 
 const readOwner = (body: ReplyReader): ProducerIdentity => ({ producerId: body.int64(), producerEpoch: body.int16() });
 
-function metadata(cluster: Cluster, _node: number, body: ReplyReader): Reply {
+function metadata(cluster: Cluster, node: number, body: ReplyReader): Reply {
   const length = body.unsignedVarint();
   const names: string[] = [];
   for (let left = length - 1; left > 0; left--) {
@@ -71,23 +71,24 @@ function metadata(cluster: Cluster, _node: number, body: ReplyReader): Reply {
     names.push(body.compactString()!);
     body.skipTags();
   }
-  const found = length === 0 ? [...cluster.topics.keys()] : names;
-  const nodes = cluster.nodes.filter((node) => cluster.isUp(node));
+  const known = new Map(cluster.knownTo(node).map((topic) => [topic.name, topic]));
+  const found = length === 0 ? [...known.keys()] : names;
+  const nodes = cluster.nodes.filter((each) => cluster.isUp(each));
   return {
     told: `Metadata ${length === 0 ? "*" : names.join(" ")}`,
     write(writer) {
       writer.int32(0);
-      writer.compactArray(nodes, (node) => {
-        writer.int32(node);
+      writer.compactArray(nodes, (each) => {
+        writer.int32(each);
         writer.compactString("node");
-        writer.int32(node);
+        writer.int32(each);
         writer.compactString(null);
         writer.noTags();
       });
       writer.compactString("simulated");
       writer.int32(nodes[0]!);
       writer.compactArray(found, (name) => {
-        const topic = cluster.topics.get(name);
+        const topic = known.get(name);
         writer.int16(topic === undefined ? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION : 0);
         writer.compactString(name);
         writer.fill(16, (buffer, at) => void (topic?.id ?? Buffer.alloc(16)).copy(buffer, at));
@@ -173,7 +174,7 @@ function addPartitions(cluster: Cluster, node: number, body: ReplyReader): Reply
   const id = body.string()!;
   const owner = readOwner(body);
   const asked = places(body, () => null);
-  const absent = ({ topic, partition }: Place<null>) => cluster.partition(topic, partition) === undefined;
+  const absent = ({ topic, partition }: Place<null>) => cluster.partitionAt(node, topic, partition) === undefined;
   const refusal = coordinatorError(cluster, node);
   const someAbsent = asked.some(absent);
   const error =

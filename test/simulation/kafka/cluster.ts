@@ -10,6 +10,8 @@ export interface Topic {
   readonly name: string;
   readonly id: Buffer;
   readonly partitions: Partition[];
+  /** When each node learns of it. */
+  readonly knownFrom: ReadonlyMap<number, number>;
 }
 
 export interface ClusterOptions {
@@ -73,6 +75,19 @@ export class Cluster {
     return this.topics.get(topic)?.partitions[partition];
   }
 
+  /** The topics that a node knows. */
+  knownTo(node: number): Topic[] {
+    return [...this.topics.values()].filter(({ knownFrom }) => knownFrom.get(node)! <= this.#scheduler.now);
+  }
+
+  /** Undefined while the node has not heard of it. */
+  partitionAt(node: number, topic: string, partition: number): Partition | undefined {
+    const found = this.topics.get(topic);
+    return found !== undefined && found.knownFrom.get(node)! <= this.#scheduler.now
+      ? found.partitions[partition]
+      : undefined;
+  }
+
   createTopic(name: string, partitions: number): boolean {
     if (this.topics.has(name)) {
       return false;
@@ -80,7 +95,9 @@ export class Cluster {
     const id = Buffer.alloc(16);
     id.write(name.slice(-16).padStart(16, "-"), "latin1");
     const list = Array.from({ length: partitions }, (_, place) => new Partition(name, place, this.#anyNode()));
-    this.topics.set(name, { name, id, partitions: list });
+    const { now } = this.#scheduler;
+    const knownFrom = new Map(this.nodes.map((node) => [node, now + this.#random.pick([0, 5, 400])]));
+    this.topics.set(name, { name, id, partitions: list, knownFrom });
     return true;
   }
 

@@ -9,7 +9,7 @@ const READ_COMMITTED = 1;
 
 /** The partition where this node leads it, else the error to answer with. */
 function led(cluster: Cluster, node: number, topic: string, partition: number): Partition | number {
-  const found = cluster.partition(topic, partition);
+  const found = cluster.partitionAt(node, topic, partition);
   if (found === undefined) {
     return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
   }

@@ -41,6 +41,8 @@ export class Partition {
   /** The offset the next record gets; everything below is replicated. */
   end = 0n;
   readonly #producers = new Map<bigint, ProducerEntry>();
+  /** Producers whose transaction is being verified here: a batch may not follow a lower one that was never appended. */
+  readonly #verifying = new Map<bigint, { epoch: number; lowest: number }>();
   readonly #aborted: Aborted[] = [];
 
   constructor(topic: string, partition: number, leader: number) {
@@ -76,7 +78,9 @@ export class Partition {
       return refusal(ErrorCode.CORRUPT_MESSAGE);
     }
     const entry = this.#producers.get(producerId);
-    if (entry === undefined || entry.openFrom === null || entry.epoch !== producerEpoch) {
+    const isOpen = entry !== undefined && entry.openFrom !== null && entry.epoch === producerEpoch;
+    if (!isOpen) {
+      this.#beginVerification(producerId, producerEpoch, first);
       const error = verify({ producerId, producerEpoch });
       if (error !== ErrorCode.NONE) {
         return refusal(error);
@@ -91,10 +95,13 @@ export class Partition {
         return { error: ErrorCode.NONE, baseOffset: repeated.baseOffset };
       }
     }
+    // An open transaction was verified before; whoever else asks meanwhile does not matter to it.
+    const lowest = isOpen ? first : this.#verifying.get(producerId)!.lowest;
     const expected = entry?.epoch === producerEpoch ? ((entry.recent.at(-1)?.last ?? -1) + 1) % 0x8000_0000 : 0;
-    if (entry !== undefined && first !== expected) {
+    if (first > lowest || (entry !== undefined && first !== expected)) {
       return refusal(ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER);
     }
+    this.#verifying.delete(producerId);
     const baseOffset = this.#store(bytes, { producerId, producerEpoch }, BigInt(count), false);
     const recent = entry?.epoch === producerEpoch ? entry.recent : [];
     this.#producers.set(producerId, {
@@ -111,6 +118,7 @@ export class Partition {
     if (entry !== undefined && producerEpoch < entry.epoch) {
       return false;
     }
+    this.#verifying.delete(producerId);
     const offset = this.#store(controlBatch(commit), { producerId, producerEpoch }, 1n, true);
     if (entry !== undefined && entry.openFrom !== null && !commit) {
       this.#aborted.push({ producerId, firstOffset: entry.openFrom, lastOffset: offset });
@@ -139,6 +147,15 @@ export class Partition {
     }
     const aborted = this.#aborted.filter(({ firstOffset, lastOffset }) => lastOffset >= from && firstOffset <= last);
     return { batches: Buffer.concat(parts), aborted };
+  }
+
+  #beginVerification(producerId: bigint, epoch: number, first: number): void {
+    const known = this.#verifying.get(producerId);
+    if (known === undefined || epoch > known.epoch) {
+      this.#verifying.set(producerId, { epoch, lowest: first });
+    } else if (epoch === known.epoch) {
+      known.lowest = Math.min(known.lowest, first);
+    }
   }
 
   #store(bytes: Buffer, owner: ProducerIdentity, count: bigint, control: boolean): bigint {

@@ -80,7 +80,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "sends a batch again after an open outcome without reading back",
     file: "src/sink/publisher.ts",
-    from: 55,
+    from: 3,
     seen: /a batch begins at/,
     changes: [
       ["stored = await throughAbsence(() => this.#readBack(), absence);", "stored = null;"],
@@ -102,7 +102,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "asks an unanswered commit again",
     file: "src/kafka/transaction-coordinator.ts",
-    from: 163,
+    from: 819,
     seen: /a transaction has 0 progress records/,
     changes: [["if (error instanceof NoReply && !error.sent) {", "if (error instanceof NoReply) {"]],
   },
@@ -187,14 +187,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "halts on what another daemon made while it was suspended",
     file: "src/daemon/open-progress.ts",
-    from: 509,
+    from: 32,
     seen: /halted/,
     changes: [["await producer.reinitialise();", ""]],
   },
   {
     name: "takes what the next holder stored for a stranger's",
     file: "src/sink/publisher.ts",
-    from: 5290,
+    from: 769,
     seen: /PROGRESS_FOREIGN|does not hold what this daemon wrote/,
     changes: [["await this.#producer.reinitialise();\n    throw", "throw"]],
   },
@@ -207,5 +207,45 @@ export const MUTANTS: readonly Mutant[] = [
       ["stream.lost.catch((error) => onStreamLost(streamLost(config.stream, error)));", ""],
       ["onStreamLost = (error) => pipeline.fail(error);", "stream.lost.catch((error) => pipeline.fail(error));"],
     ],
+  },
+  {
+    name: "takes the transactional id before it holds the slot",
+    file: "src/daemon/stream-session.ts",
+    from: 1,
+    seen: /taken without the slot/,
+    changes: [
+      [
+        "const stream = await connections.replication(",
+        "await openProgress(config, catalog, connection); const stream = await connections.replication(",
+      ],
+    ],
+  },
+  {
+    name: "goes on with an outcome that is open without asking whose it is",
+    file: "src/sink/publisher.ts",
+    from: 3,
+    seen: /not everything was published/,
+    changes: [["await throughAbsence(() => this.#producer.reinitialise());", ""]],
+  },
+  {
+    name: "gives a batch up when Kafka says not now",
+    file: "src/kafka/transaction-coordinator.ts",
+    from: 1,
+    seen: /CONCURRENT_TRANSACTIONS/,
+    changes: [["if (error === ErrorCode.CONCURRENT_TRANSACTIONS) {", "if (false) {"]],
+  },
+  {
+    name: "does not look for a leader that has moved",
+    file: "src/kafka/partition-appender.ts",
+    from: 1010,
+    seen: /not everything was published/,
+    changes: [["this.#connection.forgetLeaders([...moved]);", ""]],
+  },
+  {
+    name: "gives a schema id twice",
+    file: "src/daemon/table-resolver.ts",
+    from: 4,
+    seen: /halted/,
+    changes: [["this.#nextId = Math.max(this.#nextId, schema.schema + 1);", "this.#nextId = 1;"]],
   },
 ];
