@@ -194,7 +194,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "takes what the next holder stored for a stranger's",
     file: "src/sink/publisher.ts",
-    from: 769,
+    from: 1550,
     seen: /PROGRESS_FOREIGN|does not hold what this daemon wrote/,
     changes: [["await this.#producer.reinitialise();\n    throw", "throw"]],
   },
@@ -225,7 +225,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: "src/sink/publisher.ts",
     from: 3,
     seen: /not everything was published/,
-    changes: [["await throughAbsence(() => this.#producer.reinitialise());", ""]],
+    changes: [["await throughAbsence(() => this.#producer.reinitialise(), absence);", ""]],
   },
   {
     name: "gives a batch up when Kafka says not now",
