@@ -73,6 +73,16 @@ export function buildProgram(): Command {
     .option("--json", "for programs: the report as JSON")
     .action(async (flags: Flags) => (await import("./verify.ts")).verify(flags));
 
+  withSettings(command(program, "types", "write TypeScript types and decoders for the tables of a stream"), [
+    "stream",
+    "postgres.url",
+    "tables",
+  ])
+    .option("-o, --out <file>", "write it there; without it, to the standard output")
+    .option("--check", "write nothing: fail when the file does not fit the tables")
+    .option("--as-text <list>", "types (jsonb) or columns (public.orders.note) that stay text, with commas between")
+    .action(async (flags: Flags) => (await import("./types.ts")).types(flags));
+
   withSettings(command(program, "drop", "remove a stream's slot and publication, and its topics if asked"), [
     "postgres.url",
     "kafka.brokers",

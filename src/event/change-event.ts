@@ -28,47 +28,47 @@ interface EventBase {
   readonly transaction: TransactionInfo;
 }
 
-interface RowEventBase extends EventBase {
+interface RowEventBase<Key> extends EventBase {
   /** `schema.table`, each part quoted unless it is a plain lower-case word. */
   readonly table: string;
   /** Id of the record of `<stream>.schemas` that describes the columns. */
   readonly schema: number;
   /** The key columns; null for a table without a key. */
-  readonly key: WireRow | null;
+  readonly key: Key | null;
 }
 
-export interface InsertEvent extends RowEventBase {
+export interface InsertEvent<Row = WireRow, Key = WireRow> extends RowEventBase<Key> {
   readonly operation: "insert";
   readonly before: null;
-  readonly after: WireRow;
+  readonly after: Row;
   /** Second half of a key change: the key of the row this one continues. */
-  readonly previousKey?: WireRow;
+  readonly previousKey?: Key;
   readonly unchanged?: readonly string[];
 }
 
-export interface UpdateEvent extends RowEventBase {
+export interface UpdateEvent<Row = WireRow, Key = WireRow> extends RowEventBase<Key> {
   readonly operation: "update";
   /** The old row under REPLICA IDENTITY FULL, else null. */
-  readonly before: WireRow | null;
-  readonly after: WireRow;
+  readonly before: Row | null;
+  readonly after: Row;
   readonly unchanged?: readonly string[];
 }
 
-export interface DeleteEvent extends RowEventBase {
+export interface DeleteEvent<Key = WireRow, Old = WireRow> extends RowEventBase<Key> {
   readonly operation: "delete";
   /** The old row under REPLICA IDENTITY FULL, else its key columns. */
-  readonly before: WireRow;
+  readonly before: Old;
   readonly after: null;
   /** First half of a key change: the key under which the row goes on. */
-  readonly nextKey?: WireRow;
+  readonly nextKey?: Key;
   readonly unchanged?: readonly string[];
 }
 
 /** A row read by a snapshot. */
-export interface ReadEvent extends RowEventBase {
+export interface ReadEvent<Row = WireRow, Key = WireRow> extends RowEventBase<Key> {
   readonly operation: "read";
   readonly before: null;
-  readonly after: WireRow;
+  readonly after: Row;
 }
 
 /** What `pg_logical_emit_message` wrote in a transaction. */
@@ -109,12 +109,20 @@ export interface SweepEvent extends BarrierBase {
   readonly since: number;
 }
 
-export type RowEvent = InsertEvent | UpdateEvent | DeleteEvent | ReadEvent;
+/** `Old`: what a delete tells of the row, all of it or its key alone. */
+export type RowEvent<Row = WireRow, Key = WireRow, Old = WireRow> =
+  | InsertEvent<Row, Key>
+  | UpdateEvent<Row, Key>
+  | DeleteEvent<Key, Old>
+  | ReadEvent<Row, Key>;
 
 /** A barrier concerns a whole table and stands in every partition of its topic. */
 export type BarrierEvent = TruncateEvent | GapEvent | SweepEvent;
 
-export type ChangeEvent = RowEvent | MessageEvent | BarrierEvent;
+export type ChangeEvent<Row = WireRow, Key = WireRow, Old = WireRow> =
+  | RowEvent<Row, Key, Old>
+  | MessageEvent
+  | BarrierEvent;
 
 export type Operation = ChangeEvent["operation"];
 

@@ -27,3 +27,25 @@ export { type SqliteStoreOptions, sqliteStore } from "./store/sqlite-store.ts";
 export type { SqliteRow, SqliteValue } from "./store/sqlite-table.ts";
 export type { SqliteTransaction } from "./store/sqlite-transaction.ts";
 export type { Advance, Awaitable, Checkpoint, Store, StoreSession } from "./store/store.ts";
+export type { ArrayOf, NestedArray } from "./values/array.ts";
+export type { Decoded, Decoder } from "./values/decoder.ts";
+export type { Circle, Line, Path, Point } from "./values/geometric.ts";
+export type { Interval } from "./values/interval.ts";
+export { type JsonNull, type JsonValue, jsonNull } from "./values/json.ts";
+export type { Range } from "./values/range.ts";
+export {
+  type DecodedRow,
+  type DecodedTables,
+  type DefinedTables,
+  defineTables,
+  type Key,
+  type Row,
+  type RowTypes,
+  type TableDefinition,
+  type TableDefinitions,
+  type TableTypes,
+  type WireTables,
+  type WireTypes,
+} from "./values/table-types.ts";
+export { Timestamp } from "./values/timestamp.ts";
+export { types } from "./values/types.ts";

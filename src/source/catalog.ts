@@ -144,6 +144,14 @@ export async function readCandidateTables(client: pg.Client): Promise<TableDescr
   return rows.map(toDescription);
 }
 
+/** OIDs of the partitions that hold rows. */
+export async function readPartitions(client: pg.Client): Promise<number[]> {
+  const { rows } = await client.query(
+    "SELECT oid FROM pg_class WHERE relispartition AND relkind = 'r' AND relpersistence = 'p'",
+  );
+  return rows.map(({ oid }) => oid);
+}
+
 /** Names of types, with their schema when that is not pg_catalog; a type that is gone is named by its OID. */
 export async function readTypeNames(client: pg.Client, oids: readonly number[]): Promise<ReadonlyMap<number, string>> {
   const { rows } = await client.query(

@@ -15,7 +15,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   daemon: ["event", "config", "pgoutput", "source", "kafka", "capture", "sink", "pipeline"],
   sdk: ["event", "kafka"],
   verify: ["event", "kafka", "sink", "source"],
-  cli: ["daemon", "config", "sdk", "event", "verify"],
+  typegen: ["event", "source", "sdk"],
+  cli: ["daemon", "config", "sdk", "event", "verify", "typegen"],
   sample: ["sdk", "event"],
 };
 

@@ -1,11 +1,12 @@
 // Applies queued events to the store: as many as a slice of time allows, in one transaction with their checkpoints.
 import { AfterimageError } from "../../errors.ts";
-import type { ChangeEvent, RowEvent, WireRow } from "../../event/change-event.ts";
+import type { ChangeEvent, RowEvent } from "../../event/change-event.ts";
 import { failpoint } from "../../failpoint.ts";
 import type { Advance, StoreSession } from "../store/store.ts";
 import { dispatch, type Registration } from "./handlers.ts";
 import { type JointStep, nextJointStep } from "./joint-step.ts";
 import { needsOthers, type PartitionQueue } from "./partition-queue.ts";
+import type { SchemaReader } from "./schema-reader.ts";
 
 /** All partitions of one registered table's topic. */
 export interface TableQueues<Tx> {
@@ -18,12 +19,14 @@ export class Applier<Tx> {
   readonly #session: StoreSession<Tx>;
   readonly #sliceMs: number;
   readonly #signal: AbortSignal;
+  readonly #values: SchemaReader | null;
 
-  /** Once the signal is aborted no further event is begun. */
-  constructor(session: StoreSession<Tx>, sliceMs: number, signal: AbortSignal) {
+  /** Once the signal is aborted no further event is begun. Without `values` handlers get events as they stand. */
+  constructor(session: StoreSession<Tx>, sliceMs: number, signal: AbortSignal, values: SchemaReader | null = null) {
     this.#session = session;
     this.#sliceMs = sliceMs;
     this.#signal = signal;
+    this.#values = values;
   }
 
   /**
@@ -85,7 +88,9 @@ export class Applier<Tx> {
         checkCanGoOn(table);
         return true;
       }
-      await this.#applyJointStep(table.registration, step);
+      if (!(await this.#applyJointStep(table.registration, step))) {
+        return false;
+      }
     }
   }
 
@@ -96,6 +101,9 @@ export class Applier<Tx> {
     for (; head !== null && !needsOthers(head.event); head = queue.head()) {
       // A look at the clock costs as much as a tenth of an event.
       if (this.#signal.aborted || ((count++ & 15) === 15 && performance.now() > deadline)) {
+        return false;
+      }
+      if (this.#values?.knows(head.event) === false && !(await this.#values.learnOf(head.event))) {
         return false;
       }
       const pending = this.#call(registration, head.event, null);
@@ -111,7 +119,8 @@ export class Applier<Tx> {
     return true;
   }
 
-  async #applyJointStep(registration: Registration<Tx>, step: JointStep): Promise<void> {
+  /** False when the consumer stops before it. */
+  async #applyJointStep(registration: Registration<Tx>, step: JointStep): Promise<boolean> {
     switch (step.kind) {
       case "barrier":
         await this.#call(registration, step.event, null);
@@ -119,20 +128,25 @@ export class Applier<Tx> {
         for (const queue of step.queues) {
           queue.advance();
         }
-        return;
+        return true;
       case "move": {
         const { out, from, into, to } = step;
+        for (const event of [out, into]) {
+          if (this.#values?.knows(event) === false && !(await this.#values.learnOf(event))) {
+            return false;
+          }
+        }
         // One function gets both as they stand in the stream. Of the pair of handlers `upsert` goes first: it moves
         // the old row with its unchanged values to the new key, and `remove` then finds nothing left to delete.
         const order = typeof registration === "function" ? [out, into] : [into, out];
         for (const event of order) {
-          await this.#call(registration, event, event === into ? out.key : null);
+          await this.#call(registration, event, event === into ? out : null);
         }
         failpoint("applier.joint-step-handled");
         from.advance();
         to.head();
         to.advance();
-        return;
+        return true;
       }
       default:
         throw step satisfies never;
@@ -140,8 +154,10 @@ export class Applier<Tx> {
   }
 
   /** A promise only when the handler gave one: most don't, and awaiting each event would cost more than it does. */
-  #call(registration: Registration<Tx>, event: ChangeEvent, movedFrom: WireRow | null): Promise<void> | undefined {
+  #call(registration: Registration<Tx>, stored: ChangeEvent, from: RowEvent | null): Promise<void> | undefined {
     failpoint("applier.before-handler");
+    const event = this.#decode(stored);
+    const movedFrom = from === null ? null : this.#decode(from).key;
     try {
       this.#session.attribute(isRowEvent(event) ? event : null, movedFrom);
       const returned = dispatch(registration, event, this.#session.tx);
@@ -153,6 +169,14 @@ export class Applier<Tx> {
             },
           )
         : undefined;
+    } catch (cause) {
+      throw handlerError(event, cause);
+    }
+  }
+
+  #decode<Event extends ChangeEvent>(event: Event): Event {
+    try {
+      return this.#values === null ? event : this.#values.decode(event);
     } catch (cause) {
       throw handlerError(event, cause);
     }

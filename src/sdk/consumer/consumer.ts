@@ -1,15 +1,19 @@
 // createConsumer: what a user of the SDK holds. Keeps a view equal to the stream, exactly once per event.
 import { AfterimageError } from "../../errors.ts";
-import { parseTableName, tableTopic } from "../../event/identifier.ts";
+import { parseTableName, schemasTopic, tableTopic } from "../../event/identifier.ts";
 import { failpoint } from "../../failpoint.ts";
 import type { KafkaSettings } from "../../kafka/connection.ts";
 import type { Store } from "../store/store.ts";
+import { EventDecoder } from "../values/event-decoder.ts";
+import type { DecodedTables, DefinedTables, TableDefinitions, TableTypes, WireTables } from "../values/table-types.ts";
 import { checkRegistration, type Registration } from "./handlers.ts";
 import { KafkaLogReader } from "./kafka-log-reader.ts";
+import type { LogReader } from "./log-reader.ts";
 import { OwnStep } from "./own-step.ts";
 import { type ConsumerLogger, patiently } from "./patience.ts";
 import { type ConsumerPosition, type ConsumerState, positionOf } from "./position.ts";
 import { RunLoop } from "./run-loop.ts";
+import { SchemaReader } from "./schema-reader.ts";
 import { type RegisteredTable, TopicWatch } from "./topic-watch.ts";
 
 export interface ConsumerOptions<Tx> {
@@ -21,6 +25,15 @@ export interface ConsumerOptions<Tx> {
   readonly store: Store<Tx>;
   /** Table to topic, for tables that the daemon publishes under another name than `<stream>.<schema>.<table>`. */
   readonly topics?: Readonly<Record<string, string>>;
+  /**
+   * `wire`, the default: as they stand in the stream. `decoded`: built-in types as bigint, Timestamp, parsed JSON,
+   * arrays and so on; a value that can't be decoded without loss is the error VALUE_UNREPRESENTABLE.
+   */
+  readonly values?: "wire" | "decoded";
+  /** With `decoded`: types that stay text (`jsonb`), or columns (`public.orders.note`). */
+  readonly asText?: readonly string[];
+  /** What `afterimage types` wrote: values are decoded as it says, and handlers are typed. */
+  readonly tables?: TableDefinitions;
   /** How long Kafka may be unreachable at the start, in milliseconds; 60,000 by default. Later: without end. */
   readonly startupWaitMs?: number;
   /** Called after each commit that applied events. */
@@ -29,9 +42,9 @@ export interface ConsumerOptions<Tx> {
   readonly logger?: ConsumerLogger;
 }
 
-export interface Consumer<Tx> {
+export interface Consumer<Tx, Tables extends TableTypes = WireTables> {
   /** Before `run`. A table has one registration. */
-  register(table: string, registration: Registration<Tx>): this;
+  register<Name extends keyof Tables & string>(table: Name, registration: Registration<Tx, Tables[Name]>): this;
   /** Resolves after `stop`, when everything applied is committed; rejects with an AfterimageError. */
   run(): Promise<void>;
   /**
@@ -45,6 +58,15 @@ export interface Consumer<Tx> {
 const STREAM_NAME = /^[a-z0-9_]{1,40}$/;
 
 /** @throws CONSUMER_OPTION_INVALID */
+export function createConsumer<Tx, Tables extends TableDefinitions>(
+  options: ConsumerOptions<Tx> & { readonly tables: Tables },
+): Consumer<Tx, DefinedTables<Tables>>;
+export function createConsumer<Tx>(
+  options: ConsumerOptions<Tx> & { readonly values: "decoded" },
+): Consumer<Tx, DecodedTables>;
+export function createConsumer<Tx>(
+  options: ConsumerOptions<Tx> & { readonly values?: "wire"; readonly tables?: undefined },
+): Consumer<Tx>;
 export function createConsumer<Tx>(options: ConsumerOptions<Tx>): Consumer<Tx> {
   if (!STREAM_NAME.test(options.stream)) {
     throw invalidOption("stream", "a name of 1 to 40 of a–z, 0–9 and _");
@@ -54,6 +76,16 @@ export function createConsumer<Tx>(options: ConsumerOptions<Tx>): Consumer<Tx> {
   }
   if (!Array.isArray(options.kafka?.brokers) || options.kafka.brokers.length === 0) {
     throw invalidOption("kafka.brokers", 'a list like ["localhost:9092"]');
+  }
+  const { values, asText, tables } = options;
+  if (values !== undefined && values !== "wire" && values !== "decoded") {
+    throw invalidOption("values", '"wire" or "decoded"');
+  }
+  if (tables !== undefined && values === "wire") {
+    throw invalidOption("values", 'either `tables` or "wire": tables say how values are decoded');
+  }
+  if (asText !== undefined && (tables !== undefined || values !== "decoded")) {
+    throw invalidOption("asText", 'it with values: "decoded" alone; for tables there is afterimage types --as-text');
   }
   return new StreamConsumer(options);
 }
@@ -83,6 +115,13 @@ class StreamConsumer<Tx> implements Consumer<Tx> {
       );
     }
     checkRegistration(table, registration);
+    if (this.#options.tables !== undefined && !Object.hasOwn(this.#options.tables, table)) {
+      throw new AfterimageError(
+        "REGISTRATION_REFUSED",
+        `${table} is not among the \`tables\` of createConsumer.`,
+        "Run afterimage types again, with settings that include the table.",
+      );
+    }
     const topic = this.#options.topics?.[table] ?? this.#topicOf(table);
     this.#tables.set(table, { table, topic, registration });
     return this;
@@ -158,11 +197,32 @@ class StreamConsumer<Tx> implements Consumer<Tx> {
         this.#isReachable = isReachable;
       };
       const ownStep = this.#ownStep;
-      await new RunLoop({ session, reader, watch, logger, signal, ownStep, onCommit: notify, onReachable }).run();
+      const values = this.#values(reader);
+      await new RunLoop({
+        session,
+        reader,
+        watch,
+        values,
+        logger,
+        signal,
+        ownStep,
+        onCommit: notify,
+        onReachable,
+      }).run();
     } finally {
       signal.removeEventListener("abort", closeReader);
       await reader.close();
     }
+  }
+
+  /** Null: values stay as they are. */
+  #values(reader: LogReader): SchemaReader | null {
+    const { values, asText, tables, stream } = this.#options;
+    if (values !== "decoded" && tables === undefined) {
+      return null;
+    }
+    const patience = { signal: this.#stopping.signal, logger: this.#logger };
+    return new SchemaReader(new EventDecoder(tables ?? null, asText ?? []), reader, schemasTopic(stream), patience);
   }
 
   #state({ lag, waitingFor }: ConsumerPosition): ConsumerState {

@@ -1,9 +1,10 @@
 // What users register for a table, and the call of the right handler for an event.
 import { AfterimageError } from "../../errors.ts";
-import type { BarrierEvent, ChangeEvent, GapEvent, RowEvent, SweepEvent, WireRow } from "../../event/change-event.ts";
-import { guardUnchanged } from "./unchanged.ts";
+import type { BarrierEvent, ChangeEvent, GapEvent, RowEvent, SweepEvent } from "../../event/change-event.ts";
+import type { RowTypes, WireTypes } from "../values/table-types.ts";
+import { guardAbsent } from "./absent.ts";
 
-export interface HandlerContext<Tx, Event extends ChangeEvent = ChangeEvent> {
+export interface HandlerContext<Tx, Event = ChangeEvent> {
   /** Writes that commit together with the position, or not at all. */
   readonly tx: Tx;
   /** The event as it came. */
@@ -11,11 +12,11 @@ export interface HandlerContext<Tx, Event extends ChangeEvent = ChangeEvent> {
 }
 
 /** Handlers may be async; the transaction waits for them. What they return is ignored. */
-export interface TableHandlers<Tx> {
+export interface TableHandlers<Tx, T extends RowTypes = WireTypes> {
   /** A row is new or has changed (insert, update, read). Reading an unchanged column throws COLUMN_UNCHANGED. */
-  upsert(row: WireRow, context: HandlerContext<Tx, RowEvent>): unknown;
+  upsert(row: T["row"], context: HandlerContext<Tx, RowEventOf<T>>): unknown;
   /** The row with this key is gone (delete). */
-  remove(key: WireRow, context: HandlerContext<Tx, RowEvent>): unknown;
+  remove(key: T["key"], context: HandlerContext<Tx, RowEventOf<T>>): unknown;
   /** All rows are gone (truncate). Called once for all partitions. */
   clear(context: HandlerContext<Tx, BarrierEvent>): unknown;
   /** Something is missing from the stream from here on. Without this handler the consumer stops at a gap. */
@@ -24,10 +25,16 @@ export interface TableHandlers<Tx> {
   sweep?(event: SweepEvent, context: HandlerContext<Tx, SweepEvent>): unknown;
 }
 
-/** Gets every event of a table as it is; a barrier once for all partitions. */
-export type EventHandler<Tx> = (event: ChangeEvent, context: HandlerContext<Tx>) => unknown;
+type RowEventOf<T extends RowTypes> = RowEvent<T["row"], T["key"], T["old"]>;
+type EventOf<T extends RowTypes> = ChangeEvent<T["row"], T["key"], T["old"]>;
 
-export type Registration<Tx> = TableHandlers<Tx> | EventHandler<Tx>;
+/** Gets every event of a table as it is; a barrier once for all partitions. */
+export type EventHandler<Tx, T extends RowTypes = WireTypes> = (
+  event: EventOf<T>,
+  context: HandlerContext<Tx, EventOf<T>>,
+) => unknown;
+
+export type Registration<Tx, T extends RowTypes = WireTypes> = TableHandlers<Tx, T> | EventHandler<Tx, T>;
 
 /** Refuses a registration that would have to skip events. */
 export function checkRegistration(table: string, registration: unknown): void {
@@ -53,7 +60,7 @@ export function dispatch<Tx>(registration: Registration<Tx>, event: ChangeEvent,
   switch (event.operation) {
     case "insert":
     case "update":
-      return registration.upsert(guardUnchanged(event.after, event.unchanged), { tx, event });
+      return registration.upsert(guardAbsent(event.after, event.unchanged), { tx, event });
     case "read":
       return registration.upsert(event.after, { tx, event });
     case "delete":

@@ -8,12 +8,15 @@ import type { FetchedPartition, LogReader } from "./log-reader.ts";
 import type { OwnStep } from "./own-step.ts";
 import type { PartitionQueue } from "./partition-queue.ts";
 import { type ConsumerLogger, patiently, pause } from "./patience.ts";
+import type { SchemaReader } from "./schema-reader.ts";
 import type { TopicWatch } from "./topic-watch.ts";
 
 export interface RunLoopOptions<Tx> {
   readonly session: StoreSession<Tx>;
   readonly reader: LogReader;
   readonly watch: TopicWatch<Tx>;
+  /** Decodes events before their handlers get them; null leaves values as they stand in the stream. */
+  readonly values: SchemaReader | null;
   readonly logger: ConsumerLogger;
   readonly signal: AbortSignal;
   /** Handlers run in it. */
@@ -40,7 +43,7 @@ export class RunLoop<Tx> {
 
   constructor(options: RunLoopOptions<Tx>) {
     this.#options = options;
-    this.#applier = new Applier(options.session, SLICE_MS, options.signal);
+    this.#applier = new Applier(options.session, SLICE_MS, options.signal, options.values);
   }
 
   /** Until the signal is aborted; what is applied is committed then. */
