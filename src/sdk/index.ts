@@ -49,3 +49,4 @@ export {
 } from "./values/table-types.ts";
 export { Timestamp } from "./values/timestamp.ts";
 export { types } from "./values/types.ts";
+export type { CompositeOf } from "./values/user-types.ts";

@@ -1,5 +1,5 @@
 // Which tables the stream has, with their columns and keys, as the catalogue tells now: those of its publication, or,
-// while there is none, those that a first start would publish.
+// while there is none, those that the settings name.
 import type pg from "pg";
 import { formatTableName } from "../event/identifier.ts";
 import {
@@ -58,7 +58,7 @@ export async function readTypedCatalog(client: pg.Client, choice: TableChoice): 
   return { tables, types };
 }
 
-/** A partitioned table's rows are published under its partitions' names. */
+/** Whether rows of a partitioned table go by its name or by those of its partitions, a publication would tell. */
 async function readUnpublished(client: pg.Client): Promise<TableDescription[]> {
   const partitions = await describeTables(client, 0, await readPartitions(client));
   return [...(await readCandidateTables(client)), ...partitions];
