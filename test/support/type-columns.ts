@@ -24,7 +24,7 @@ export interface TypeColumn {
 export const UNWRITABLE: readonly string[] = [
   ...["_cstring", "gtsvector", "pg_node_tree", "pg_ndistinct", "pg_dependencies", "pg_mcv_list"],
   ...["pg_brin_bloom_summary", "pg_brin_minmax_multi_summary"],
-  ...["public.ghstore", "public.ltree_gist", "public.intbig_gkey"],
+  ...["public.ghstore", "public.ltree_gist", "public.intbig_gkey", "public.box2df", "public.gidx"],
 ];
 
 const SAMPLES = 8;

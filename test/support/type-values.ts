@@ -272,6 +272,7 @@ export const EXTENSION_VALUES: Readonly<Record<string, TypeValues>> = {
   "vector.sparsevec": { extremes: ["{1:1,3:2.5}/5"] },
   "postgis.geometry": { extremes: ["POINT(1 2)", "SRID=4326;POLYGON((0 0,1 0,1 1,0 0))", "POINT EMPTY"] },
   "postgis.geography": { extremes: ["POINT(1 2)"] },
+  "postgis.spheroid": { extremes: ['SPHEROID["WGS 84",6378137,298.257223563]'] },
   "postgis.box2d": { extremes: ["BOX(0 0,1 1)"] },
   "postgis.box3d": { extremes: ["BOX3D(0 0 0,1 1 1)"] },
 };
