@@ -7,7 +7,7 @@ import { bytes } from "../../src/sdk/values/bytes.ts";
 import { type Decoder, text } from "../../src/sdk/values/decoder.ts";
 import { circle, line, path, point, polygon, twoPoints } from "../../src/sdk/values/geometric.ts";
 import { interval } from "../../src/sdk/values/interval.ts";
-import { json, jsonNull } from "../../src/sdk/values/json.ts";
+import { json, jsonb, jsonNull } from "../../src/sdk/values/json.ts";
 import { bigInteger, bool, float, integer, lsn, vector } from "../../src/sdk/values/numbers.ts";
 import { multirange, range } from "../../src/sdk/values/range.ts";
 import { Timestamp, timestamptz } from "../../src/sdk/values/timestamp.ts";
@@ -107,6 +107,7 @@ const all: readonly [string, fc.Arbitrary<unknown>, Print, Decoder<unknown>][] =
   ["hstore", fc.dictionary(tricky, nullable(tricky), { noNullPrototype: true }), printHstore, hstore],
   ["vector", fc.array(double), (value) => `[${value.map(printFloat).join(",")}]`, numberList],
   ["json", jsonOf, (value) => JSON.stringify(value), json],
+  ["jsonb", jsonOf, (value) => JSON.stringify(value), jsonb],
 ];
 
 test.each(all)("%s: decoded is what was printed", (_, values, print, decoder) => {
@@ -120,7 +121,7 @@ test.each(all)("%s: decoded is what was printed", (_, values, print, decoder) =>
   );
 });
 
-test.each(all.filter(([name]) => name !== "text" && name !== "json"))(
+test.each(all.filter(([name]) => name !== "text" && !name.startsWith("json")))(
   "%s: other text is read as some value or refused by name, never another error",
   (_, values, print, decoder) => {
     const broken = fc.tuple(values, fc.nat(), fc.constantFrom("", "x", '"', "{", ")", ",")).map(([value, at, put]) => {
@@ -161,6 +162,9 @@ describe("what JavaScript has no value for", () => {
     ["a JSON number that would be rounded", json, '{"a":[9007199254740993]}'],
     ["a JSON number that would be infinite", json, "1e131071"],
     ["a JSON fraction with too many digits", json, "0.1000000000000000055"],
+    ["a number in jsonb that would be rounded", jsonb, '{"a": [9007199254740993]}'],
+    ["a fraction in jsonb that would be rounded", jsonb, "[-0.1000000000000000055]"],
+    ["a number in jsonb that would be infinite", jsonb, "1e131071"],
     ["a JSON object with a name twice", json, '{"a":1, "b":{"a":2}, "\\u0061" : 3}'],
   ])("%s", (_, decoder, given) => {
     expect(code(decoder, given)).toBe("VALUE_UNREPRESENTABLE");

@@ -5,7 +5,7 @@ import { bytes } from "./bytes.ts";
 import { type Decoder, text } from "./decoder.ts";
 import { circle, line, path, point, polygon, twoPoints } from "./geometric.ts";
 import { interval } from "./interval.ts";
-import { json } from "./json.ts";
+import { json, jsonb } from "./json.ts";
 import { bigInteger, bool, float, integer, lsn, vector } from "./numbers.ts";
 import { multirange, range } from "./range.ts";
 import { timestamptz } from "./timestamp.ts";
@@ -26,7 +26,7 @@ const TYPES: readonly Row[] = [
   ["float4", 700, 1021, float], ["float8", 701, 1022, float], ["numeric", 1700, 1231, text], ["money", 790, 791, text],
   ["char", 18, 1002, text], ["name", 19, 1003, text], ["text", 25, 1009, text], ["bpchar", 1042, 1014, text],
   ["varchar", 1043, 1015, text], ["bit", 1560, 1561, text], ["varbit", 1562, 1563, text], ["uuid", 2950, 2951, text],
-  ["json", 114, 199, json], ["jsonb", 3802, 3807, json], ["jsonpath", 4072, 4073, text], ["xml", 142, 143, text],
+  ["json", 114, 199, json], ["jsonb", 3802, 3807, jsonb], ["jsonpath", 4072, 4073, text], ["xml", 142, 143, text],
   ["timestamptz", 1184, 1185, timestamptz], ["timestamp", 1114, 1115, text], ["date", 1082, 1182, text],
   ["time", 1083, 1183, text], ["timetz", 1266, 1270, text], ["interval", 1186, 1187, interval],
   ["inet", 869, 1041, text], ["cidr", 650, 651, text], ["macaddr", 829, 1040, text], ["macaddr8", 774, 775, text],

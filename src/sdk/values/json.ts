@@ -19,17 +19,34 @@ export type JsonValue =
 
 export const json: Decoder<JsonValue | JsonNull> = {
   decode(text) {
-    let value: JsonValue;
-    try {
-      value = JSON.parse(text);
-    } catch {
-      // The parser's message quotes the value.
-      throw unreadable("json");
-    }
+    const value = parse(text);
     checkLossless(text);
-    return value === null ? jsonNull : value;
+    return value;
   },
 };
+
+/** A number that a double might round has an exponent, or as many characters as this; a string may look like it. */
+const SUSPECT = /[\d.]{16}|\d[eE]/;
+
+/** jsonb holds each name once, so most documents need no second look. */
+export const jsonb: Decoder<JsonValue | JsonNull> = {
+  decode(text) {
+    const value = parse(text);
+    if (SUSPECT.test(text)) {
+      checkLossless(text);
+    }
+    return value;
+  },
+};
+
+function parse(text: string): JsonValue | JsonNull {
+  try {
+    return JSON.parse(text) ?? jsonNull;
+  } catch {
+    // The parser's message quotes the value.
+    throw unreadable("json");
+  }
+}
 
 const TOKEN = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*|[{}:,]/gs;
 

@@ -4,7 +4,7 @@ import { bytes } from "./bytes.ts";
 import { text } from "./decoder.ts";
 import { circle, line, path, point, polygon, twoPoints } from "./geometric.ts";
 import { interval } from "./interval.ts";
-import { json } from "./json.ts";
+import { json, jsonb } from "./json.ts";
 import { bigInteger, bool, float, integer, lsn, vector } from "./numbers.ts";
 import { multirange, range } from "./range.ts";
 import { timestamptz } from "./timestamp.ts";
@@ -12,7 +12,7 @@ import { composite, enumeration, hstore, numberList } from "./user-types.ts";
 
 /** Decoders without parameters. */
 export const SIMPLE_TYPES = {
-  ...{ bool, integer, bigInteger, float, text, bytes, json, timestamptz, interval, lsn, vector },
+  ...{ bool, integer, bigInteger, float, text, bytes, json, jsonb, timestamptz, interval, lsn, vector },
   ...{ point, line, twoPoints, path, polygon, circle, hstore, numberList },
 } as const;
 
