@@ -7,7 +7,7 @@ import { EventDecoder } from "../../../src/sdk/values/event-decoder.ts";
 import { defineTables, type TableDefinitions } from "../../../src/sdk/values/table-types.ts";
 import { Timestamp } from "../../../src/sdk/values/timestamp.ts";
 import { types as t } from "../../../src/sdk/values/types.ts";
-import { insert, remove, TABLE, truncate, update } from "./view-fixture.ts";
+import { gap, insert, remove, TABLE, truncate, update } from "./view-fixture.ts";
 
 const schema = (id: number, ...columns: [name: string, type: string, oid: number][]): TableSchema => ({
   ...{ schema: id, table: TABLE, oid: 1, publicationRel: null, topicId: "t", identity: "d", readAt: ZERO_LSN },
@@ -47,7 +47,9 @@ test("built-in types are decoded wherever a row or a key stands, all others stay
     nextKey: { id: 8n },
   });
   expect(decoder.decode(insert(4, row, { previousKey: { id: "6" } }))).toMatchObject({ previousKey: { id: 6n } });
-  expect(decoder.decode(truncate(5))).toEqual(truncate(5));
+  const read = { ...insert(5, row), operation: "read" } as ChangeEvent;
+  expect(decoder.decode(read)).toMatchObject({ operation: "read", key: { id: 7n }, after: decoded });
+  expect([decoder.decode(truncate(6)), decoder.decode(gap(7))]).toEqual([truncate(6), gap(7)]);
 });
 
 test("null stays null, native values stay as they are, -0 too; what asText names stays text", () => {
