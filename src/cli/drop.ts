@@ -13,7 +13,7 @@ export async function drop(stream: string, flags: Flags): Promise<void> {
   const { postgres } = loadConfigPart(sources, ["stream", "postgres"]);
   refuseForeignNames(stream, given, postgres);
   const topics = flags.topics === true ? loadConfigPart(sources, ["kafka", "topics"]) : null;
-  const found = await openDrop({ stream, postgres, topics });
+  const found = await openDrop({ stream, postgres, topics, foreignServer: flags.foreignServer === true });
   try {
     await confirmAndRun(stream, found, flags);
   } finally {

@@ -89,6 +89,7 @@ export function buildProgram(): Command {
   ])
     .argument("<stream>", "name of the stream")
     .option("--topics", "delete its topics too, and with them everything published")
+    .option("--foreign-server", "also topics that another server or database filled, one that is gone")
     .option("-y, --yes", "don't ask")
     .action(async (stream: string, flags: Flags) => (await import("./drop.ts")).drop(stream, flags));
 

@@ -4,10 +4,12 @@ import type pg from "pg";
 import type { Config } from "../config/config.ts";
 import { AfterimageError } from "../errors.ts";
 import { parseTableName, progressTopic, schemasTopic, tableTopic } from "../event/identifier.ts";
+import type { Progress } from "../event/progress.ts";
 import { failpoint } from "../failpoint.ts";
 import type { KafkaConnection } from "../kafka/connection.ts";
 import { deleteTopics, describeTopics } from "../kafka/topics.ts";
-import { readSchemas } from "../sink/progress-log.ts";
+import { readProgress, readSchemas } from "../sink/progress-log.ts";
+import { readServerIdentity } from "../source/catalog.ts";
 import { dropOrphans } from "../source/orphans.ts";
 import { connectPatiently } from "../source/preflight-connection.ts";
 import { dropPublication, readPublication } from "../source/publication.ts";
@@ -20,6 +22,8 @@ export interface DropTarget {
   readonly postgres: Config["postgres"];
   /** Null: topics stay. */
   readonly topics: Pick<Config, "kafka" | "topics"> | null;
+  /** Whether they go though another server or database filled them. */
+  readonly foreignServer: boolean;
 }
 
 /** What there is to remove. */
@@ -39,7 +43,10 @@ export interface Drop {
   close(): Promise<void>;
 }
 
-/** Looks, and removes nothing yet. Throws SLOT_IN_USE while a daemon streams, SLOT_FOREIGN, and connection errors. */
+/**
+ * Looks, and removes nothing yet. Throws SLOT_IN_USE while a daemon streams, SLOT_FOREIGN, SERVER_FOREIGN, and
+ * connection errors.
+ */
 export async function openDrop(target: DropTarget): Promise<Drop> {
   const connected = await connectPatiently(target.postgres, { waitMs: 0 });
   if ("finding" in connected) throw asError(connected.finding);
@@ -55,13 +62,40 @@ export async function openDrop(target: DropTarget): Promise<Drop> {
       if ("finding" in reached) throw asError(reached.finding);
       kafka = reached.connection;
     }
+    const postgres = await planPostgres(client, target.postgres);
+    if (kafka !== null && !target.foreignServer) await requireOwnServer(client, kafka, target.stream);
     const plan = {
-      ...(await planPostgres(client, target.postgres)),
+      ...postgres,
       topics: kafka === null ? [] : await streamTopics(kafka, target.stream, target.topics?.topics ?? []),
     };
     return { plan, run: (done) => remove(client, kafka, plan, done), close };
   } catch (error) {
     await close();
+    throw error;
+  }
+}
+
+/** Where slot and daemon are, only the server knows that filled the topics; at another one they look abandoned. */
+async function requireOwnServer(client: pg.Client, kafka: KafkaConnection, stream: string): Promise<void> {
+  const progress = await lastProgress(kafka, stream);
+  if (progress === null) return;
+  const { systemId, database } = await readServerIdentity(client);
+  if (progress.systemId === systemId && progress.database === database) return;
+  throw new AfterimageError(
+    "SERVER_FOREIGN",
+    `The topics of stream ${stream} were filled from another ${progress.systemId === systemId ? "database of this server" : "server"}; whether a daemon streams there can't be seen from here.`,
+    `Name that database in postgres.url. If it is gone for good (after pg_upgrade, say): afterimage drop ${stream} --topics --foreign-server.`,
+  );
+}
+
+/** Null also when it can't be read: then the topics are good for nothing but to be deleted. */
+async function lastProgress(kafka: KafkaConnection, stream: string): Promise<Progress | null> {
+  const topic = progressTopic(stream);
+  if (!(await describeTopics(kafka, [topic])).has(topic)) return null;
+  try {
+    return await readProgress(kafka, topic);
+  } catch (error) {
+    if (error instanceof AfterimageError && error.code === "PROGRESS_FOREIGN") return null;
     throw error;
   }
 }

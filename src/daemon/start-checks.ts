@@ -28,7 +28,7 @@ export function checkStart(stored: Progress, server: ServerFacts): void {
     throw halt(
       "SERVER_FOREIGN",
       `The stream was published from another ${stored.systemId === server.systemId ? "database of this server" : "server"}.`,
-      `Point postgres.url at the database it was published from. ${REBUILD}`,
+      "Point postgres.url at the database it was published from. Or, if that one is gone, rebuild the stream: afterimage drop STREAM --topics --foreign-server, then start.",
     );
   }
   if (stored.slot !== server.slot) {

@@ -18,8 +18,10 @@ beforeEach(() => {
 });
 afterAll(() => database.drop());
 
-async function drop(...args: string[]) {
-  const command = spawnCli(["drop", stream, ...servers, ...args]);
+const drop = (...args: string[]) => dropWith({}, ...args);
+
+async function dropWith(env: Record<string, string>, ...args: string[]) {
+  const command = spawnCli(["drop", stream, ...servers, ...args], env);
   const { code } = await command.exited();
   return { code, stdout: command.stdout(), stderr: command.stderr() };
 }
@@ -121,6 +123,31 @@ test("the slot of a stream of the same name in another database stays", async ()
   expect(await left()).toHaveLength(2);
   expect(await listTopics(inject("brokers"), `${stream}.`)).toHaveLength(3);
   expect((await drop("--yes", "--topics")).code).toBe(0);
+});
+
+test("topics that another database filled stay, unless that is meant", async () => {
+  await streamOnce();
+  const other = await createDatabase();
+  try {
+    // As where the server is another one: no slot of that name is to be seen there.
+    const elsewhere = (...args: string[]) =>
+      dropWith(
+        { AFTERIMAGE_STREAM: stream, AFTERIMAGE_POSTGRES_SLOT: `${stream}_elsewhere` },
+        ...["--yes", "--topics", "--postgres", other.url, ...args],
+      );
+    const refused = await elsewhere();
+    expect(refused.code).toBe(4);
+    expect(refused.stderr).toContain("SERVER_FOREIGN: ");
+    expect(refused.stderr).toContain("--foreign-server");
+    expect(await listTopics(inject("brokers"), `${stream}.`)).toHaveLength(3);
+
+    expect((await elsewhere("--foreign-server")).code).toBe(0);
+    await waitFor(async () => (await listTopics(inject("brokers"), `${stream}.`)).length === 0, { what: "no topics" });
+    expect(await left()).toHaveLength(2);
+  } finally {
+    await other.drop();
+  }
+  expect((await drop("--yes")).code).toBe(0);
 });
 
 test("the publication of a tail that was killed goes too", async () => {
