@@ -1,4 +1,4 @@
-// Runs a range of seeds and adds up what came of them: for the tests and for `npm run simulate`.
+// Runs a range of seeds and adds up what came of them.
 import { type Outcome, simulate } from "./simulation.ts";
 
 export interface Totals {
