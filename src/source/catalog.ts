@@ -105,13 +105,17 @@ export async function describeTables(
   return rows.map(toDescription);
 }
 
-/** Every table the publication publishes now, with the columns that are sent, by name. */
+/**
+ * Every table the publication publishes now, with the columns that are sent, by name. Generated ones never are before
+ * PostgreSQL 18, though 15 lists them.
+ */
 export async function readPublishedTables(client: pg.Client, publication: number): Promise<PublishedTable[]> {
   const { rows } = await client.query(
     `SELECT c.oid, (
         SELECT json_agg(json_build_object('name', a.attname, 'typeOid', a.atttypid::bigint, 'typmod', a.atttypmod) ORDER BY a.attnum)
           FROM pg_attribute a
-         WHERE a.attrelid = c.oid AND a.attname = ANY (pt.attnames)) AS columns
+         WHERE a.attrelid = c.oid AND a.attname = ANY (pt.attnames)
+           AND (a.attgenerated = '' OR current_setting('server_version_num')::int >= 180000)) AS columns
        FROM pg_publication p
        JOIN pg_publication_tables pt ON pt.pubname = p.pubname
        JOIN pg_namespace n ON n.nspname = pt.schemaname

@@ -6,8 +6,10 @@ import type { PostgresServer } from "../../dev/servers/embedded-postgres.ts";
 import { startPostgres } from "../../dev/servers/servers.ts";
 import type { ChangeEvent } from "../../src/event/change-event.ts";
 import { parseLsn } from "../../src/event/lsn.ts";
+import { parseSchema } from "../../src/event/schema.ts";
 import { CapturedStream } from "../support/captured-stream.ts";
 import { resetWal } from "../support/reset-wal.ts";
+import { readTopic } from "../support/topics.ts";
 
 // Neither a signed integer nor a double holds it. Above 2^53 alone the latter would not show: LSNs are multiples of 8.
 const LSN = parseLsn("F0000000/1000000");
@@ -49,6 +51,7 @@ describe.each([15, 16, 17, 18] as const)("PostgreSQL %i", (version) => {
       `CREATE TYPE mood AS ENUM ('calm', 'wild');
        CREATE TABLE t (id int PRIMARY KEY, xid xid8 DEFAULT pg_current_xact_id(), mood mood, pointer oid);
        CREATE TABLE full_images (id int PRIMARY KEY, a text); ALTER TABLE full_images REPLICA IDENTITY FULL;
+       CREATE TABLE computed (id int PRIMARY KEY, twice int GENERATED ALWAYS AS (id * 2) STORED);
        CREATE PROCEDURE write(first int, last int) LANGUAGE plpgsql AS $$
        BEGIN
          FOR one IN first .. last LOOP
@@ -71,6 +74,13 @@ describe.each([15, 16, 17, 18] as const)("PostgreSQL %i", (version) => {
     expect(Number(about!.oid)).toBeGreaterThan(2 ** 31);
     expect(Number(about!.type)).toBeGreaterThan(2 ** 31);
     expect(BigInt(String(about!.xid))).toBeGreaterThan(NEXT_XID);
+
+    // What is written of a table before its first row is what its rows will have.
+    const schemas = (await readTopic(stream.brokers, `${stream.stream}.schemas`)).map(({ value }) =>
+      parseSchema(value!),
+    );
+    const computed = schemas.find(({ table }) => table === "public.computed")!;
+    expect(computed.columns.map(({ name }) => name)).toEqual(["id"]);
 
     await stream.sql("CALL write(1, 200)");
     await stream.published();
