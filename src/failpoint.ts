@@ -37,6 +37,12 @@ export const FAILPOINTS = [
   "pipeline.position-found",
   "pipeline.budget-full",
   "pipeline.budget-free",
+  // A snapshot.
+  "snapshot.requested",
+  "snapshot.chunk-not-counted",
+  "snapshot.chunk-read",
+  "snapshot.chunk-placed",
+  "snapshot.chunk-stored",
   // What Kafka gets.
   "batch.sealed-whole",
   "batch.sealed-piece",

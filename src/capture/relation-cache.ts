@@ -3,7 +3,7 @@
 // published an old shape of a table is announced again, and must not become a new schema.
 
 import { malformed } from "../pgoutput/byte-reader.ts";
-import type { Relation } from "../pgoutput/messages.ts";
+import type { PgoutputMessage, Relation } from "../pgoutput/messages.ts";
 import type { CapturedTable, ExcludedTable } from "./captured-table.ts";
 
 export type Resolution = CapturedTable | ExcludedTable;
@@ -27,6 +27,26 @@ export class RelationCache {
       throw malformed(`a row names relation ${oid}, which was not announced`);
     }
     return relation;
+  }
+
+  /** The first relation that is still to be resolved before this message can be handled. */
+  missingFor(message: PgoutputMessage): Relation | null {
+    switch (message.kind) {
+      case "insert":
+      case "update":
+      case "delete":
+        return this.unresolved(message.relation);
+      case "truncate":
+        for (const oid of message.relations) {
+          const relation = this.unresolved(oid);
+          if (relation !== null) {
+            return relation;
+          }
+        }
+        return null;
+      default:
+        return null;
+    }
   }
 
   resolve(oid: number, resolution: Resolution): void {

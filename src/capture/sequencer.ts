@@ -58,12 +58,15 @@ export class Sequencer {
   #held: Held | null = null;
   /** The commit that must be delivered again before anything later; null once it was, or when none must. */
   #expected: LastTransaction | null;
+  /** The rest of a transaction that is published in part has not come yet. */
+  #resuming: boolean;
 
   constructor(from: ResumePoint, relations: RelationCache, output: SequencerOutput) {
     this.#from = from;
     this.#relations = relations;
     this.#output = output;
     this.#sequence = from.sequence;
+    this.#resuming = from.last !== null && !from.last.complete;
     this.#expected = from.last !== null && from.last.commitLsn >= from.confirmedFlushLsn ? from.last : null;
   }
 
@@ -80,6 +83,16 @@ export class Sequencer {
   /** Whether rows of the open transaction are looked at; those of a transaction that is published whole are not. */
   get wantsRows(): boolean {
     return this.#open !== null && this.#open.publishedIndex !== Number.POSITIVE_INFINITY;
+  }
+
+  /** Whether an event of the daemon's own may be put here: never inside a transaction, nor before the server is known. */
+  get canPlace(): boolean {
+    return this.#open === null && !this.#resuming && this.#expected === null;
+  }
+
+  /** The sequence of an event that is put here; only while `canPlace`. */
+  place(): number {
+    return ++this.#sequence;
   }
 
   begin(message: Begin): void {
@@ -134,6 +147,7 @@ export class Sequencer {
       throw malformed("a transaction ends at another LSN than its Begin named");
     }
     this.#open = null;
+    this.#resuming &&= transaction.commitLsn !== this.#from.last!.commitLsn;
     if (transaction.publishedIndex === Number.POSITIVE_INFINITY) {
       return;
     }

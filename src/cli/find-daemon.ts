@@ -14,6 +14,8 @@ export interface FoundDaemon {
 }
 
 const PATIENCE_MS = 3_000;
+/** For what is answered only when it is stored in Kafka. */
+const LONG_PATIENCE_MS = 30_000;
 
 /** Throws NOT_RUNNING, or ADMIN_ADDRESS when something else answers there. */
 export async function findDaemon(flags: Flags): Promise<FoundDaemon> {
@@ -92,9 +94,24 @@ export async function askStop(address: string): Promise<boolean> {
   return response?.ok === true;
 }
 
-async function ask(url: string, init: RequestInit): Promise<Response | null> {
+/** Null when nothing answered; what the daemon refused is thrown as it says it. */
+export async function askSnapshot(address: string, table: string, where: string | null): Promise<true | null> {
+  const query = new URLSearchParams({ table, ...(where === null ? {} : { where }) });
+  const init = { method: "POST", headers: { [COMMAND_HEADER]: "snapshot" } };
+  const response = await ask(`${address}/snapshot?${query}`, init, LONG_PATIENCE_MS);
+  if (response === null) return null;
+  const said = (await response.json().catch(() => ({}))) as Partial<Record<"code" | "message" | "advice", string>>;
+  if (response.ok) return true;
+  throw new AfterimageError(
+    said.code ?? "ADMIN_ADDRESS",
+    said.message ?? `The daemon at ${address} takes no snapshots (HTTP ${response.status}).`,
+    said.advice ?? "Start it with this version of afterimage.",
+  );
+}
+
+async function ask(url: string, init: RequestInit, patienceMs = PATIENCE_MS): Promise<Response | null> {
   try {
-    return await fetch(url, { ...init, signal: AbortSignal.timeout(PATIENCE_MS), redirect: "error" });
+    return await fetch(url, { ...init, signal: AbortSignal.timeout(patienceMs), redirect: "error" });
   } catch (error) {
     // fetch wraps every network failure in a TypeError; a bad address would be one of ours and was checked before.
     if (error instanceof TypeError || (error as Error).name === "TimeoutError") return null;

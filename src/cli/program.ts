@@ -27,7 +27,8 @@ As a file (--config shop.yaml):
   kafka: { brokers: ["localhost:9092"], partitions: 4 }
   admin: { host: 127.0.0.1, port: 7788 }
 
-Rows written before the first start are not captured: the stream begins at the position of the slot that it makes.`;
+Rows written before the first start are read only with snapshot: initial, or by afterimage snapshot TABLE: the stream
+begins at the position of the slot that it makes.`;
 
 export function buildProgram(): Command {
   const program = new Command("afterimage")
@@ -60,6 +61,14 @@ export function buildProgram(): Command {
   withSettings(command(program, "doctor", "check Postgres, Kafka and tables, and name the remedy of what is wrong"))
     .option("--json", "for programs: the findings as JSON")
     .action(async (flags: Flags) => (await import("./doctor.ts")).doctor(flags));
+
+  withSettings(
+    command(program, "snapshot", "have the daemon read a table's rows and publish them while it streams on"),
+    WHERE,
+  )
+    .argument("<table>", "its name, such as public.orders")
+    .option("--where <condition>", "SQL: only the rows that meet it; rows that are gone then stay in views")
+    .action(async (table: string, flags: Flags) => (await import("./snapshot.ts")).snapshot(table, flags));
 
   withSettings(
     command(program, "verify", "prove that the stream is whole, and with --against-database equal to the tables"),

@@ -12,7 +12,7 @@ const LOOK_EVERY_MS = 50;
 export function reportWhenUp(daemon: { status(): DaemonStatus }, run: Promise<void>): void {
   const timer = setInterval(() => {
     const status = daemon.status();
-    if (status.state !== "streaming" && status.state !== "standby") return;
+    if (!["streaming", "snapshotting", "standby"].includes(status.state)) return;
     clearInterval(timer);
     send({ kind: "up", status });
     if (process.connected) process.disconnect();

@@ -1,7 +1,7 @@
 // `afterimage status`: what the daemon says of itself, for people or as JSON.
 import { styleText } from "node:util";
 import { formatBytes } from "../config/units.ts";
-import type { DaemonStatus } from "../daemon/status.ts";
+import type { DaemonStatus, SnapshotStatus } from "../daemon/status.ts";
 import { AfterimageError, printable, printableMessage } from "../errors.ts";
 import { findDaemon } from "./find-daemon.ts";
 import type { Flags } from "./options.ts";
@@ -43,6 +43,7 @@ export function formatStatus(
     ...(found.state === "streaming" && found.tables.length === 0
       ? [["tables", "none is captured"] as [string, string]]
       : []),
+    ...found.snapshot.map((table, index): [string, string] => [index === 0 ? "snapshot" : "", formatSnapshot(table)]),
     ...found.tables.map(({ table, topic }, index): [string, string] => [
       index === 0 ? "tables" : "",
       `${printable(table)} → ${topic}`,
@@ -57,6 +58,26 @@ export function formatStatus(
     lines.push(["", `→ ${printable(lastError.advice)}`]);
   }
   return lines.map(([name, value]) => `${styleText("gray", name.padEnd(11), { stream })} ${value}\n`).join("");
+}
+
+const BAR = 20;
+
+/** `public.orders ██████░░░░ 62 %, 62,000 rows of about 100,000, 21,000 a second, 2 s left`. */
+export function formatSnapshot(snapshot: SnapshotStatus): string {
+  const { table, rows, estimatedRows, rowsPerSecond, secondsLeft, waitingFor } = snapshot;
+  const part = estimatedRows === null || estimatedRows === 0 ? null : Math.min(1, rows / estimatedRows);
+  const filled = part === null ? 0 : Math.round(part * BAR);
+  const count = (rowCount: number) => rowCount.toLocaleString("en-US");
+  return [
+    [
+      printable(table),
+      ...(part === null ? [] : [`${"█".repeat(filled)}${"░".repeat(BAR - filled)} ${Math.floor(part * 100)} %`]),
+    ].join(" "),
+    `${count(rows)} rows${estimatedRows === null ? "" : ` of about ${count(estimatedRows)}`}`,
+    ...(rowsPerSecond > 0 ? [`${count(rowsPerSecond)} a second`] : []),
+    ...(secondsLeft === null ? [] : [`${formatAge(secondsLeft * 1000)} left`]),
+    ...(waitingFor === null ? [] : [`waits for ${printable(waitingFor)}`]),
+  ].join(", ");
 }
 
 function formatPosition(position: DaemonStatus["position"]): string {

@@ -26,6 +26,9 @@ export interface Config {
   readonly tables: readonly string[];
   /** Patterns of the tables that are published without a record key. */
   readonly keyless: readonly string[];
+  /** Whether rows of a table that is new to the stream are read. */
+  readonly snapshot: ParsedConfig["snapshot"];
+  readonly snapshotConnections: number;
   /** Topic names that replace `<stream>.<schema>.<table>`. */
   readonly topics: readonly { readonly schema: string; readonly table: string; readonly topic: string }[];
   readonly kafka: {
@@ -85,6 +88,8 @@ function resolve(parsed: Partial<ParsedConfig>, stream: string): Partial<Config>
   return {
     ...(parsed.stream === undefined ? {} : { stream: parsed.stream }),
     ...(parsed.tables === undefined ? {} : { tables: parsed.tables, keyless: parsed.keyless ?? [] }),
+    ...(parsed.snapshot === undefined ? {} : { snapshot: parsed.snapshot }),
+    ...(parsed.snapshotConnections === undefined ? {} : { snapshotConnections: parsed.snapshotConnections }),
     ...(parsed.admin === undefined ? {} : { admin: parsed.admin }),
     ...(postgres === undefined ? {} : { postgres: resolvePostgres(postgres, stream) }),
     ...(kafka === undefined ? {} : { kafka: resolveKafka(kafka, stream) }),

@@ -83,6 +83,22 @@ export const SETTINGS: readonly Setting[] = [
     about: "Tables that are published without a record key, such as those whose key is DEFERRABLE.",
   },
   {
+    path: "snapshot",
+    kind: "text",
+    default: "never",
+    flag: "--snapshot <when>",
+    expected: "initial or never",
+    about:
+      "`initial`: rows that a table holds when it is new to the stream are read and published while streaming goes on.",
+  },
+  {
+    path: "snapshotConnections",
+    kind: "integer",
+    default: "2",
+    expected: "a whole number from 1 to 16",
+    about: "Connections over which a snapshot reads, each one table at a time.",
+  },
+  {
     path: "topics",
     kind: "map",
     default: "{}",

@@ -1,9 +1,10 @@
-// The admin address: status for people and machines, health for orchestrators, stop for the command line.
+// The admin address: status for people and machines, health for orchestrators, stop and snapshot for the command line.
 // No web page may use it: names other than ours in Host are refused (DNS rebinding), so is every foreign Origin, and
-// stop asks for a header that a page can't send without asking first.
+// commands ask for a header that a page can't send without asking first.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { AfterimageError } from "../errors.ts";
+import { reported } from "./error-policy.ts";
 import type { DaemonStatus } from "./status.ts";
 
 /** Must accompany POST requests; a browser sends it across origins only after a preflight, which is never granted. */
@@ -18,6 +19,8 @@ export interface AdminServerOptions {
   readonly status: () => DaemonStatus;
   /** Begins the stop; the answer doesn't wait for its end. */
   readonly stop: () => void;
+  /** Begins a snapshot; resolves once that is durable. */
+  readonly snapshot: (table: string, where: string | null) => Promise<void>;
 }
 
 export interface AdminServer {
@@ -43,7 +46,7 @@ export async function startAdminServer(options: AdminServerOptions): Promise<Adm
     notes: isLoopback(options.host)
       ? []
       : [
-          `The admin address ${options.host}:${port} can be reached by other machines; whoever reaches it can read the status and stop the daemon.`,
+          `The admin address ${options.host}:${port} can be reached by other machines; whoever reaches it can read the status, ask for snapshots and stop the daemon.`,
         ],
     close: () =>
       new Promise((resolve) => {
@@ -100,15 +103,42 @@ function answer(options: AdminServerOptions, request: IncomingMessage, response:
     }
     case "GET /readyz": {
       const { state } = options.status();
-      send(response, state === "streaming" || state === "standby" ? 200 : 503, { state });
+      send(response, ["streaming", "snapshotting", "standby"].includes(state) ? 200 : 503, { state });
       return;
     }
     case "POST /stop":
       send(response, 202, { stopping: true });
       options.stop();
       return;
+    case "POST /snapshot":
+      void snapshot(options, request, response);
+      return;
     default:
-      send(response, 404, { error: "Known are GET /status, /healthz and /readyz, and POST /stop." });
+      send(response, 404, { error: "Known are GET /status, /healthz and /readyz, POST /stop and /snapshot." });
+  }
+}
+
+async function snapshot(
+  options: AdminServerOptions,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const { searchParams } = new URL(request.url ?? "/", "http://daemon");
+  const where = searchParams.get("where");
+  try {
+    if (where !== null && !isLoopback(options.host)) {
+      // It is SQL, run as the daemon's user; everybody reaches this address.
+      throw new AfterimageError(
+        "SNAPSHOT_CONDITION",
+        `A condition is taken only at a loopback address, and admin.host is ${options.host}.`,
+        "Leave --where out, or set admin.host to 127.0.0.1.",
+      );
+    }
+    await options.snapshot(searchParams.get("table") ?? "", where);
+    send(response, 202, { begun: true });
+  } catch (error) {
+    const { code, message, advice } = reported(error);
+    send(response, 409, { code, message, advice });
   }
 }
 

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Client } from "pg";
 import { type Config, rereadPasswords } from "../config/config.ts";
-import type { AfterimageError } from "../errors.ts";
+import { AfterimageError } from "../errors.ts";
 import { failpoint } from "../failpoint.ts";
 import { withSql } from "../source/session.ts";
 import { waitUntilInactive } from "../source/slot.ts";
@@ -55,7 +55,7 @@ class RunningDaemon implements Daemon {
     this.#config = config;
     this.#logger = logger;
     this.#lifecycle = new Lifecycle((state) => logger.info({ state }, DESCRIBED[state]));
-    this.#board = new StatusBoard(config.stream, VERSION);
+    this.#board = new StatusBoard(config, VERSION);
   }
 
   status(): DaemonStatus {
@@ -69,6 +69,7 @@ class RunningDaemon implements Daemon {
         ...this.#config.admin,
         status: () => this.status(),
         stop: () => void this.stop(),
+        snapshot: (table, where) => this.#snapshot(table, where),
       });
       this.#board.notes.push(...admin.notes);
       this.#logger.info({ admin: admin.address, stream: this.#config.stream, version: VERSION }, "afterimage starts");
@@ -98,6 +99,17 @@ class RunningDaemon implements Daemon {
       }
     }
     await this.#ended.promise;
+  }
+
+  async #snapshot(table: string, where: string | null): Promise<void> {
+    if (this.#session === null || this.#stopping.signal.aborted) {
+      throw new AfterimageError(
+        "NOT_STREAMING",
+        `The daemon is ${this.#lifecycle.state}: a snapshot can be asked for only while it streams.`,
+        "Try again when afterimage status says streaming.",
+      );
+    }
+    await this.#session.requestSnapshot(table, where);
   }
 
   async #keepStreaming(): Promise<void> {
@@ -184,7 +196,7 @@ class RunningDaemon implements Daemon {
     } else {
       this.#hasRun = true;
       onStreaming();
-      this.#lifecycle.transitionTo("streaming");
+      this.#lifecycle.transitionTo(stateOf(session));
     }
     await this.#board.watch(session, running, (trouble) => this.#onLook(trouble), onNote);
   }
@@ -209,12 +221,13 @@ class RunningDaemon implements Daemon {
   /** A session that waits for Kafka in place lives on, but does not stream; nobody shall be told that it does. */
   #onLook(trouble: AfterimageError | null): void {
     const { state } = this.#lifecycle;
-    if (trouble !== null && state === "streaming") {
+    const runs = state === "streaming" || state === "snapshotting";
+    if (trouble !== null && runs) {
       this.#board.failed(trouble);
       this.#lifecycle.transitionTo("backing-off");
       this.#logger.warn({ code: trouble.code, advice: trouble.advice }, trouble.message);
-    } else if (trouble === null && state === "backing-off") {
-      this.#lifecycle.transitionTo("streaming");
+    } else if (trouble === null && (runs || state === "backing-off") && this.#session !== null) {
+      this.#lifecycle.transitionTo(stateOf(this.#session));
     }
   }
 
@@ -234,11 +247,13 @@ class RunningDaemon implements Daemon {
   }
 }
 
+const stateOf = (session: StreamSession): State => (session.snapshots.length > 0 ? "snapshotting" : "streaming");
+
 const DESCRIBED: Readonly<Record<State, string>> = {
   starting: "starting",
   preflight: "checking Postgres and Kafka",
   standby: "standby: another daemon holds the slot; taking over when it is free",
-  snapshotting: "snapshotting",
+  snapshotting: "streaming, and reading tables beside it",
   streaming: "streaming",
   "backing-off": "backing off",
   draining: "draining to a batch boundary",

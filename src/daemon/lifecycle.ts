@@ -3,11 +3,11 @@ import type { State } from "./status.ts";
 
 const NEXT: Readonly<Record<State, readonly State[]>> = {
   starting: ["preflight", "draining"],
-  preflight: ["standby", "streaming", "backing-off", "draining"],
-  standby: ["preflight", "streaming", "backing-off", "draining"],
+  preflight: ["standby", "snapshotting", "streaming", "backing-off", "draining"],
+  standby: ["preflight", "snapshotting", "streaming", "backing-off", "draining"],
   snapshotting: ["streaming", "backing-off", "draining"],
   streaming: ["snapshotting", "backing-off", "draining"],
-  "backing-off": ["preflight", "streaming", "draining"],
+  "backing-off": ["preflight", "snapshotting", "streaming", "draining"],
   draining: ["stopped"],
   stopped: [],
   halted: [],

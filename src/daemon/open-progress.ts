@@ -1,7 +1,8 @@
 // The second half of a start, holding the slot: end what the last holder left in flight, read how far the stream is,
 // and halt on every difference between that and this server.
-import { createHash } from "node:crypto";
 import type pg from "pg";
+import type { CapturedTable } from "../capture/captured-table.ts";
+import type { Resolution } from "../capture/relation-cache.ts";
 import type { Config } from "../config/config.ts";
 import { AfterimageError } from "../errors.ts";
 import { formatTableName, parseTableName } from "../event/identifier.ts";
@@ -9,25 +10,21 @@ import type { Progress } from "../event/progress.ts";
 import type { TableSchema } from "../event/schema.ts";
 import { failpoint } from "../failpoint.ts";
 import type { KafkaConnection } from "../kafka/connection.ts";
-import { listTopicNames } from "../kafka/topics.ts";
 import { TransactionalProducer } from "../kafka/transactional-producer.ts";
-import {
-  hasLostRecords,
-  holdsCommittedRecord,
-  readProgress,
-  readSchemas,
-  waitUntilNoOpenTransaction,
-} from "../sink/progress-log.ts";
+import { readProgress, readSchemas, waitUntilNoOpenTransaction } from "../sink/progress-log.ts";
 import { Publisher } from "../sink/publisher.ts";
 import { Topics, topicRecreated } from "../sink/topics.ts";
-import { describeTables, readPublishedTables, readServerIdentity, type ServerIdentity } from "../source/catalog.ts";
+import { describeTables, readPublishedTables, readServerIdentity } from "../source/catalog.ts";
 import { type PublicationState, readPublication } from "../source/publication.ts";
-import { PGOUTPUT_OPTIONS } from "../source/replication-stream.ts";
 import { readSlot, type SlotState } from "../source/slot.ts";
 import { readSwitchPoint } from "../source/timeline.ts";
 import { CAPTURE_ENDED, checkContinuity, republished } from "./continuity.ts";
 import { decide } from "./error-policy.ts";
+import { checkNothingPublished } from "./nothing-published.ts";
 import { addNewTables, nameUncaptured, publicationLost } from "./open-slot.ts";
+import { resumeOf } from "./resume.ts";
+import { SnapshotBook } from "./snapshot-book.ts";
+import { planSnapshots } from "./snapshot-plan.ts";
 import { checkStart, publicationChanged, publicationForeign, type ServerFacts } from "./start-checks.ts";
 import { isExcluded, isSelected, TableResolver } from "./table-resolver.ts";
 
@@ -36,6 +33,11 @@ export interface OpenProgress {
   readonly resolver: TableResolver;
   readonly topics: Topics;
   readonly server: ServerFacts;
+  readonly snapshots: SnapshotBook;
+  /** The captured tables that are in the publication, by OID. */
+  readonly captured: ReadonlyMap<number, CapturedTable>;
+  /** A captured table as the catalogue has it now; null when it is not published any more. */
+  describe(oid: number): Promise<CapturedTable | null>;
   /** What the operator should know though it stops nothing. */
   readonly notes: readonly string[];
   /** Looks again whether publication and tables are the same; throws what `checkContinuity` and `checkPublication` throw. */
@@ -137,7 +139,7 @@ async function checkedProgress(
     failpoint("progress.first-stored");
   }
   const resolver = new TableResolver(client, publication.oid, config, topics, schemas);
-  const { schemas: current, notes } = await checkTables(
+  const { tables, ended, notes } = await checkTables(
     client,
     publication.oid,
     resolver,
@@ -146,11 +148,18 @@ async function checkedProgress(
     stored !== null && stored.resume !== server.resume,
   );
   const known = new Set(schemas.map(({ schema }) => schema));
+  const fresh = tables.filter(({ encoder }) => !schemas.some(({ table }) => table === encoder.schema.table));
+  const plan = config.snapshot === "never" ? { state: [], notes: [] } : await planSnapshots(client, fresh);
+  const current = [...ended, ...tables.map(({ encoder }) => encoder.schema)];
   const unwritten = current.filter(({ schema }) => !known.has(schema));
   if (unwritten.length > 0) {
-    await publisher.publish({ ...publisher.progress, events: [] }, unwritten);
+    // In one transaction: a table that is recorded and not planned would never be read.
+    const snapshot = [...publisher.progress.snapshot, ...plan.state];
+    await publisher.publish({ ...publisher.progress, snapshot, events: [] }, unwritten);
     failpoint("progress.schemas-stored");
   }
+  const captured = new Map(tables.map((table) => [table.encoder.schema.oid, table]));
+  const goingOn = publisher.progress.snapshot.filter((entry) => captured.has(entry.oid));
   const verifyTables = async (other: pg.Client) => {
     const now = await checkPublication(other, config, server);
     const inForce = resolver.inForce();
@@ -158,7 +167,20 @@ async function checkedProgress(
     const notes = checkContinuity(inForce, await describeTables(other, server.publication, oids));
     return [...notes, ...(await nameUncaptured(other, config, now))];
   };
-  return { publisher, resolver, topics, server, notes, verifyTables };
+  return {
+    publisher,
+    resolver,
+    topics,
+    server,
+    snapshots: new SnapshotBook(goingOn),
+    captured,
+    describe: async (table) => {
+      const [published] = await readPublishedTables(client, publication.oid, [table]);
+      return published === undefined ? null : asCaptured(await resolver.register(published));
+    },
+    notes: [...notes, ...plan.notes],
+    verifyTables,
+  };
 }
 
 /** Throws PUBLICATION_LOST, PUBLICATION_FOREIGN or PUBLICATION_CHANGED. */
@@ -178,20 +200,6 @@ async function checkPublication(
     throw publicationChanged(started.publicationXmin, publication.xmin);
   }
   return publication;
-}
-
-/** Without a progress record nothing may have been published. */
-async function checkNothingPublished(connection: KafkaConnection, stream: string): Promise<void> {
-  const own = (await listTopicNames(connection)).filter((name) => name.startsWith(`${stream}.`));
-  for (const topic of own) {
-    if ((await holdsCommittedRecord(connection, topic)) || (await hasLostRecords(connection, topic))) {
-      throw new AfterimageError(
-        "PROGRESS_MISSING",
-        `Topic ${topic} holds events, or did, but the progress topic of stream ${stream} has no record: where they end is not known.`,
-        `Choose another stream name, or remove the topics: afterimage drop ${stream} --topics.`,
-      );
-    }
-  }
 }
 
 /** Ids would be given a second time, and what was recorded of the tables could not be compared. */
@@ -214,6 +222,7 @@ function firstProgress(stream: string, server: ServerFacts): Progress {
     last: null,
     ...identityOf(server),
     partitions: new Map(),
+    snapshot: [],
   };
 }
 
@@ -232,7 +241,7 @@ async function checkTables(
   topics: Topics,
   { tables }: Config,
   settingsChanged: boolean,
-): Promise<{ schemas: TableSchema[]; notes: string[] }> {
+): Promise<{ tables: CapturedTable[]; ended: TableSchema[]; notes: string[] }> {
   const inForce = resolver.inForce();
   const described = await describeTables(
     client,
@@ -265,12 +274,13 @@ async function checkTables(
     }
   }
   const ended = excluded.map((schema) => resolver.end(schema));
-  const schemas: TableSchema[] = [];
+  const registered: Resolution[] = [];
   for (const table of captured) {
-    schemas.push((await resolver.register(table)).encoder.schema);
+    registered.push(await resolver.register(table));
   }
   return {
-    schemas: [...ended, ...schemas],
+    tables: registered.map(asCaptured).filter((table) => table !== null),
+    ended,
     notes: [
       ...notes,
       ...ended.map(({ table }) => `Table ${table} is excluded now: its rows that are not published yet never will be.`),
@@ -278,19 +288,4 @@ async function checkTables(
   };
 }
 
-/**
- * All that changes pgoutput's output, or the events made of it, for the same WAL, as a hash; then how many partitions
- * each table's topic has.
- */
-function resumeOf(config: Config, server: ServerIdentity, publication: PublicationState): string {
-  const inputs = {
-    pgoutput: PGOUTPUT_OPTIONS,
-    major: Math.trunc(server.version / 10_000),
-    // Neither changes what is sent; the hash stands in records of earlier versions.
-    publication: { ...publication, ours: undefined, xmin: undefined },
-    tables: config.tables,
-    keyless: config.keyless,
-  };
-  const hash = createHash("sha256").update(JSON.stringify(inputs)).digest("hex").slice(0, 16);
-  return `${hash}/${config.kafka.partitions}`;
-}
+const asCaptured = (resolution: Resolution): CapturedTable | null => (resolution.topic === null ? null : resolution);

@@ -1,4 +1,5 @@
 // Keeps what `status` shows: asks the server how far it is, counts events, remembers the last error.
+import type { Config } from "../config/config.ts";
 import type { AfterimageError } from "../errors.ts";
 import { formatLsn } from "../event/lsn.ts";
 import type { Progress } from "../event/progress.ts";
@@ -15,11 +16,11 @@ const STALE_MS = 3_000;
 /** Ticks that `eventsPerSecond` spans. */
 const RATE_TICKS = 10;
 
-const NO_SNAPSHOT =
-  "Rows older than the slot are not captured: this version has no snapshot. A table made while the daemon runs is captured from the next start on.";
+const NO_SNAPSHOT = "Rows that a table held before it was captured are not read (snapshot: never).";
+const NEW_TABLES = "A table made while the daemon runs is captured from the next start on.";
 
 export class StatusBoard {
-  readonly notes: string[] = [NO_SNAPSHOT];
+  readonly notes: string[];
   readonly #stream: string;
   readonly #version: string;
   #session: StreamSession | null = null;
@@ -31,9 +32,10 @@ export class StatusBoard {
   #publishedBefore = 0;
   #counts: { at: number; events: number }[] = [];
 
-  constructor(stream: string, version: string) {
+  constructor({ stream, snapshot }: Pick<Config, "stream" | "snapshot">, version: string) {
     this.#stream = stream;
     this.#version = version;
+    this.notes = snapshot === "never" ? [NO_SNAPSHOT, NEW_TABLES] : [NEW_TABLES];
   }
 
   sessionStarted(session: StreamSession): void {
@@ -131,6 +133,7 @@ export class StatusBoard {
       lag: this.#lagNow(progress),
       eventsPerSecond: this.#rate(),
       eventsPublished: this.#events(),
+      snapshot: this.#session?.snapshots ?? [],
       tables: this.#session?.tables ?? this.#tables,
       notes: this.notes,
       lastError: this.#lastError,

@@ -22,6 +22,19 @@ export interface ReportedError {
   readonly at: string;
 }
 
+/** A table whose snapshot is not over. */
+export interface SnapshotStatus {
+  readonly table: string;
+  readonly rows: number;
+  /** Of the whole table, as the catalogue has it; null when it does not know. */
+  readonly estimatedRows: number | null;
+  /** Since its reading was begun or taken up again; 0 while it waits for its turn. */
+  readonly rowsPerSecond: number;
+  readonly secondsLeft: number | null;
+  /** What keeps it from going on, such as a transaction that others can't see yet. */
+  readonly waitingFor: string | null;
+}
+
 export interface DaemonStatus {
   readonly version: string;
   readonly pid: number;
@@ -52,6 +65,8 @@ export interface DaemonStatus {
   /** Over the last 10 s. */
   readonly eventsPerSecond: number;
   readonly eventsPublished: number;
+  /** Tables whose snapshot is not over, in their order. */
+  readonly snapshot: readonly SnapshotStatus[];
   readonly tables: readonly { readonly table: string; readonly topic: string }[];
   /** What the operator should know though it stops nothing, such as rows older than the slot. */
   readonly notes: readonly string[];

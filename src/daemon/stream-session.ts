@@ -16,26 +16,16 @@ import { ReplicationStream } from "../source/replication-stream.ts";
 import { cancelStatement, closeSql, connectSql, errorCode, isConnectionLoss } from "../source/session.ts";
 import { SilenceWatch } from "../source/silence-watch.ts";
 import { readSlotLag } from "../source/slot.ts";
+import type { Connections } from "./connections.ts";
 import { type OpenProgress, openProgress } from "./open-progress.ts";
 import { ensureSlot, streamLost } from "./open-slot.ts";
 import { kafkaSettings } from "./preflight-kafka.ts";
-
-const ADMIN_SHUTDOWN = "57P01";
-
-/** Postgres's fast shutdown waits for us; longer than this we do not make it wait. */
-const SHUTDOWN_DRAIN_MS = 5_000;
+import { ADMIN_SHUTDOWN, drainThenFail } from "./shutdown-drain.ts";
+import { Snapshotter } from "./snapshotter.ts";
+import type { SnapshotStatus } from "./status.ts";
 
 /** A batch usually takes milliseconds; so long without an outcome, and the daemon no longer says that it streams. */
 const STALLED_MS = 3_000;
-
-/** How a session reaches its servers. */
-export interface Connections {
-  readonly sql: typeof connectSql;
-  readonly kafka: (...parameters: Parameters<typeof KafkaConnection.connect>) => Promise<KafkaConnection>;
-  readonly replication: (
-    ...parameters: Parameters<typeof ReplicationStream.open>
-  ) => Promise<Pick<ReplicationStream, keyof ReplicationStream>>;
-}
 
 const CONNECTIONS: Connections = {
   sql: connectSql,
@@ -65,6 +55,7 @@ export class StreamSession {
   readonly #sensor: pg.Client;
   readonly #slot: string;
   readonly #absence: Absence;
+  readonly #snapshotter: Snapshotter;
 
   private constructor(
     resources: AsyncDisposableStack,
@@ -75,6 +66,7 @@ export class StreamSession {
       sensor: pg.Client;
       slot: string;
       absence: Absence;
+      snapshotter: Snapshotter;
     },
   ) {
     this.#resources = resources;
@@ -84,6 +76,7 @@ export class StreamSession {
     this.#sensor = parts.sensor;
     this.#slot = parts.slot;
     this.#absence = parts.absence;
+    this.#snapshotter = parts.snapshotter;
   }
 
   /** Throws with SQLSTATE 55006 when another daemon holds the slot; an abort of `signal` closes what is open. */
@@ -166,6 +159,7 @@ export class StreamSession {
     const pipeline = new Pipeline({
       source: stream,
       resume: { ...progress.publisher.progress, confirmedFlushLsn: progress.server.confirmedFlushLsn },
+      snapshot: progress.snapshots,
       resolve: (relation) => progress.resolver.resolve(relation),
       encode: encodeEvent,
       publish: async (batch) => {
@@ -180,7 +174,21 @@ export class StreamSession {
     lost.onLost = (error) =>
       errorCode(error) === ADMIN_SHUTDOWN ? drainThenFail(pipeline, error) : pipeline.fail(error);
     onStreamLost = (error) => pipeline.fail(error);
-    return new StreamSession(resources, { pipeline, progress, feedback, sensor, slot, absence });
+    const snapshotter = new Snapshotter({
+      config,
+      connect: connections.sql,
+      book: progress.snapshots,
+      publication: progress.server.publication,
+      epoch: progress.publisher.progress.epoch,
+      tables: progress.captured,
+      describe: (oid) => progress.describe(oid),
+      place: (after, build) => pipeline.place(after, build),
+      ask: () => feedback.ask(),
+      onLost,
+      fail: (error) => pipeline.fail(error),
+    });
+    await keep(resources, () => snapshotter.close());
+    return new StreamSession(resources, { pipeline, progress, feedback, sensor, slot, absence, snapshotter });
   }
 
   /** The progress record stored last. */
@@ -210,13 +218,25 @@ export class StreamSession {
   async run(): Promise<void> {
     try {
       failpoint("session.streaming");
-      await this.#pipeline.run();
+      const running = this.#pipeline.run();
+      this.#snapshotter.start();
+      await running;
       this.#feedback.send();
     } finally {
       failpoint("session.closing");
       await this.#resources.disposeAsync();
       failpoint("session.closed");
     }
+  }
+
+  /** Tables whose snapshot is not over. */
+  get snapshots(): SnapshotStatus[] {
+    return this.#snapshotter.status();
+  }
+
+  /** Begins a snapshot; resolves once that is durable. Throws what `Snapshotter.request` throws. */
+  requestSnapshot(table: string, where: string | null): Promise<void> {
+    return this.#snapshotter.request(table, where);
   }
 
   /** Ends at a batch boundary; `run` then resolves. */
@@ -252,7 +272,7 @@ export class StreamSession {
       this.#absence.answered();
       const notes = await this.#progress.verifyTables(this.#sensor);
       failpoint("session.continuity-looked");
-      return notes;
+      return [...notes, ...this.#snapshotter.notes];
     } catch (error) {
       // A lost connection ends the session by itself, after what is to be done before; a Kafka that is away for a while
       // is waited for.
@@ -271,15 +291,4 @@ async function keep(resources: AsyncDisposableStack, close: () => Promise<void>)
     throw new Error("The start was stopped.");
   }
   resources.defer(close);
-}
-
-function drainThenFail(pipeline: Pipeline, error: Error): void {
-  const shutdown = new AfterimageError(
-    "POSTGRES_UNREACHABLE",
-    "Postgres is being shut down.",
-    "The stream goes on by itself once the server is back.",
-    { cause: error },
-  );
-  const late = setTimeout(() => pipeline.fail(shutdown), SHUTDOWN_DRAIN_MS);
-  pipeline.drainThenFail(shutdown).finally(() => clearTimeout(late));
 }

@@ -194,6 +194,7 @@ const NOTHING_STORED: Progress = {
   publication: 0,
   resume: "",
   partitions: new Map(),
+  snapshot: [],
 };
 
 const GONE = { publicationRel: null, primaryKey: null, identityIndex: null, readAt: ZERO_LSN };

@@ -109,6 +109,14 @@ export interface SweepEvent extends BarrierBase {
   readonly since: number;
 }
 
+/** How the reason of a gap begins that a snapshot answers: every row follows as `read`, and then a sweep. */
+const SNAPSHOT_REASON = "snapshot:";
+
+/** Whether the view becomes right again by itself: at the sweep whose `since` is this gap's sequence. */
+export function opensSnapshot(gap: GapEvent): boolean {
+  return gap.reason.startsWith(SNAPSHOT_REASON);
+}
+
 /** `Old`: what a delete tells of the row, all of it or its key alone. */
 export type RowEvent<Row = WireRow, Key = WireRow, Old = WireRow> =
   | InsertEvent<Row, Key>

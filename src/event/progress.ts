@@ -1,6 +1,7 @@
 // The record of `<stream>.progress`: written in the same Kafka transaction as the events it accounts for.
 import { AfterimageError } from "../errors.ts";
 import { formatLsn, type Lsn, parseLsn } from "./lsn.ts";
+import { parseSnapshotField, type SnapshotState, snapshotField } from "./snapshot-state.ts";
 
 /** The source transaction whose event was published last. */
 export interface LastTransaction {
@@ -49,6 +50,8 @@ export interface Progress {
   /** Hash of all that changes pgoutput's output for the same WAL; compared only inside a half-published transaction. */
   readonly resume: string;
   readonly partitions: CommitVector;
+  /** Snapshots that are under way. */
+  readonly snapshot: SnapshotState;
 }
 
 /** The JSON of a progress record, fields in one fixed order, without spaces. */
@@ -83,7 +86,7 @@ export function encodeProgress(progress: Progress): string {
     publicationXmin: progress.publicationXmin,
     resume: progress.resume,
     partitions,
-    snapshot: null,
+    snapshot: snapshotField(progress.snapshot),
   });
 }
 
@@ -118,9 +121,10 @@ export function parseProgress(json: string): Progress {
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: JSON of the form that encodeProgress writes
-function toProgress({ v: _, snapshot: __, ...record }: any): Progress {
+function toProgress({ v: _, snapshot, ...record }: any): Progress {
   return {
     ...record,
+    snapshot: parseSnapshotField(snapshot),
     endLsn: parseLsn(record.endLsn),
     last: record.last && { ...record.last, commitLsn: parseLsn(record.last.commitLsn) },
     partitions: new Map(

@@ -3,15 +3,18 @@
 import type { EnvelopeTransaction } from "../event/envelope.ts";
 import type { Lsn } from "../event/lsn.ts";
 import type { LastTransaction } from "../event/progress.ts";
+import type { SnapshotState } from "../event/snapshot-state.ts";
 import { failpoint } from "../failpoint.ts";
 import type { EncodedEvent } from "../sink/encode-event.ts";
 import type { PublishableBatch } from "../sink/publisher.ts";
+import { NO_SNAPSHOT } from "./parts.ts";
 
 /** What is published once everything handed out so far is. */
 interface Base {
   readonly completeSequence: number;
   readonly endLsn: Lsn;
   readonly last: LastTransaction | null;
+  readonly snapshot: SnapshotState;
 }
 
 interface CompletePart extends Base {
@@ -27,6 +30,8 @@ export interface SizedBatch extends PublishableBatch {
 
 export class BatchAssembler {
   readonly #maxBytes: number;
+  /** How far snapshots are after what was added last. */
+  readonly #snapshot: () => SnapshotState;
   readonly #sealed: SizedBatch[] = [];
   #base: Base;
   #events: EncodedEvent[] = [];
@@ -41,9 +46,14 @@ export class BatchAssembler {
   /** Nothing up to here was an event, and nothing before it waits. */
   #idleLsn: Lsn;
 
-  constructor(maxBytes: number, { completeSequence, endLsn, last }: Base) {
+  constructor(
+    maxBytes: number,
+    { completeSequence, endLsn, last }: Omit<Base, "snapshot">,
+    snapshot: () => SnapshotState = () => NO_SNAPSHOT.state,
+  ) {
     this.#maxBytes = maxBytes;
-    this.#base = { completeSequence, endLsn, last };
+    this.#snapshot = snapshot;
+    this.#base = { completeSequence, endLsn, last, snapshot: snapshot() };
     this.#idleLsn = endLsn;
     this.#split = last !== null && !last.complete;
   }
@@ -70,9 +80,31 @@ export class BatchAssembler {
       completeSequence: this.#events.at(-1)!.sequence,
       endLsn,
       last,
+      snapshot: this.#snapshot(),
     };
     if (this.#split || this.#bytes >= this.#maxBytes) {
       this.#split = false;
+      this.#sealComplete();
+    }
+  }
+
+  /** Events of the daemon's own, which are published whole; called between transactions only. */
+  placed(events: readonly EncodedEvent[]): void {
+    if (events.length === 0) {
+      return;
+    }
+    this.#events.push(...events);
+    this.#bytes += events.reduce((sum, { bytes }) => sum + bytes, 0);
+    const { endLsn, last } = this.#complete ?? this.#base;
+    this.#complete = {
+      count: this.#events.length,
+      bytes: this.#bytes,
+      completeSequence: events.at(-1)!.sequence,
+      endLsn: this.#idleLsn > endLsn ? this.#idleLsn : endLsn,
+      last,
+      snapshot: this.#snapshot(),
+    };
+    if (this.#bytes >= this.#maxBytes) {
       this.#sealComplete();
     }
   }
@@ -91,9 +123,10 @@ export class BatchAssembler {
     return this.#sealed.length > 0;
   }
 
-  /** Whether the position has moved and nothing else waits. */
+  /** Whether the position, or a snapshot, has moved and nothing else waits. */
   get canIdle(): boolean {
-    return this.#sealed.length === 0 && this.#events.length === 0 && this.#idleLsn > this.#base.endLsn;
+    const moved = this.#idleLsn > this.#base.endLsn || this.#snapshot() !== this.#base.snapshot;
+    return moved && this.#sealed.length === 0 && this.#events.length === 0;
   }
 
   /** Commit time of the oldest transaction that waits. */
@@ -113,7 +146,12 @@ export class BatchAssembler {
     if (!this.canIdle) {
       return null;
     }
-    this.#base = { ...this.#base, endLsn: this.#idleLsn };
+    const { endLsn } = this.#base;
+    this.#base = {
+      ...this.#base,
+      endLsn: this.#idleLsn > endLsn ? this.#idleLsn : endLsn,
+      snapshot: this.#snapshot(),
+    };
     failpoint("batch.idle");
     return { ...this.#base, events: [], bytes: 0, since: null };
   }
@@ -139,7 +177,8 @@ export class BatchAssembler {
     const { transaction, index } = this.#tail!;
     const { commitLsn, id, timestamp } = transaction;
     const last = { commitLsn, xid: id, timestamp, index, complete: false };
-    this.#base = { ...this.#base, last };
+    // What came so far may have changed a snapshot's list of keys: a restart does not see it again.
+    this.#base = { ...this.#base, last, snapshot: this.#snapshot() };
     this.#sealed.push({ ...this.#base, events: this.#events, bytes: this.#bytes, since: this.#since });
     this.#events = [];
     this.#bytes = 0;

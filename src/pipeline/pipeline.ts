@@ -1,42 +1,17 @@
 // The one loop: WAL frames in, Kafka transactions out, confirmations back. Everything flows one way; what is confirmed
 // is what `publish` resolved with, never what was merely received.
 import { RelationCache, type Resolution } from "../capture/relation-cache.ts";
-import { type CapturedEvent, type ResumePoint, Sequencer } from "../capture/sequencer.ts";
+import { type CapturedEvent, Sequencer } from "../capture/sequencer.ts";
 import type { Lsn } from "../event/lsn.ts";
-import type { Progress } from "../event/progress.ts";
 import { failpoint } from "../failpoint.ts";
 import { decodeMessage } from "../pgoutput/decoder.ts";
 import type { PgoutputMessage, Relation } from "../pgoutput/messages.ts";
-import type { EncodedEvent } from "../sink/encode-event.ts";
-import type { PublishableBatch } from "../sink/publisher.ts";
-import type { FrameHandler } from "../source/replication-stream.ts";
 import { BatchAssembler } from "./batch.ts";
 import { ByteBudget } from "./byte-budget.ts";
 import { FrameQueue } from "./frame-queue.ts";
+import { NO_SNAPSHOT, type PipelineParts, type SnapshotSide } from "./parts.ts";
+import { type BuildEvents, Placements } from "./placements.ts";
 import { PublishLoop } from "./publish-loop.ts";
-
-/** The socket, as the loop sees it. */
-export interface FrameSource {
-  consume(handler: FrameHandler): void;
-  pause(): void;
-  resume(): void;
-}
-
-export interface PipelineParts {
-  readonly source: FrameSource;
-  readonly resume: ResumePoint;
-  /** Looks a relation up in the catalogue, makes its topic and numbers its schema. */
-  readonly resolve: (relation: Relation) => Promise<Resolution>;
-  readonly encode: (event: CapturedEvent) => EncodedEvent;
-  /** Commits a batch in Kafka; resolves once it is durable. */
-  readonly publish: (batch: PublishableBatch) => Promise<Progress>;
-  /** Tells Postgres that everything up to here is safe. */
-  readonly confirm: (endLsn: Lsn) => void;
-  /** A keepalive asked for an answer. */
-  readonly answer: () => void;
-  readonly maxBytes: number;
-  readonly lingerMs: number;
-}
 
 /** Batches held at most: one being published and one being filled. */
 const BATCHES_HELD = 2;
@@ -46,11 +21,13 @@ const DRAIN_MS = 5_000;
 
 export class Pipeline {
   readonly #parts: PipelineParts;
+  readonly #snapshot: SnapshotSide;
   readonly #relations = new RelationCache();
   readonly #sequencer: Sequencer;
   readonly #loop: PublishLoop;
   readonly #budget: ByteBudget;
   readonly #frames: FrameQueue;
+  readonly #placements: Placements;
   readonly #ended = Promise.withResolvers<void>();
   #positionFound = false;
   #over = false;
@@ -58,7 +35,8 @@ export class Pipeline {
 
   constructor(parts: PipelineParts) {
     this.#parts = parts;
-    const { resume, maxBytes, lingerMs, source } = parts;
+    const { resume, maxBytes, lingerMs, source, snapshot = NO_SNAPSHOT } = parts;
+    this.#snapshot = snapshot;
     this.#loop = new PublishLoop(
       {
         publish: parts.publish,
@@ -68,17 +46,27 @@ export class Pipeline {
             parts.confirm(progress.endLsn);
           }
           this.#budget.release(batch.bytes);
+          this.#placements.published(progress.sequence);
         },
         failed: (error) => this.fail(error),
         inTransaction: () => this.#sequencer.inTransaction,
         lingerMs,
       },
-      new BatchAssembler(maxBytes, resume),
+      new BatchAssembler(maxBytes, resume, () => snapshot.state),
     );
     this.#sequencer = new Sequencer(resume, this.#relations, {
       event: (event) => this.#add(event),
       committed: (transaction, endLsn) => this.#loop.committed(transaction, endLsn),
       advanced: (lsn) => this.#loop.advanced(lsn),
+    });
+    this.#placements = new Placements({
+      from: resume.endLsn,
+      ready: () => this.#sequencer.canPlace && !this.#over,
+      nextSequence: () => this.#sequencer.place(),
+      placed: (events) => {
+        this.#budget.take(events.reduce((sum, { bytes }) => sum + bytes, 0));
+        this.#loop.placed(events);
+      },
     });
     this.#budget = new ByteBudget(
       maxBytes * BATCHES_HELD,
@@ -93,7 +81,10 @@ export class Pipeline {
     );
     this.#frames = new FrameQueue(
       (bytes) => this.#handle(bytes),
-      (walEnd) => this.#sequencer.keepalive(walEnd),
+      (walEnd) => {
+        this.#sequencer.keepalive(walEnd);
+        this.#passed(walEnd);
+      },
     );
   }
 
@@ -112,9 +103,21 @@ export class Pipeline {
     return this.#loop.waitingMs;
   }
 
+  /**
+   * Puts events of the daemon's own into the stream, between transactions, as soon as everything up to `after` was
+   * handed over. Resolves once they are durable; rejects when the run ends before.
+   */
+  place(after: Lsn, build: BuildEvents): Promise<void> {
+    const durable = this.#placements.place(after, build);
+    this.#guard(() => this.#placements.settle());
+    return durable;
+  }
+
   /** Runs until `stop`, or rejects with the first failure. */
   run(): Promise<void> {
     this.#checkPosition();
+    const over = () => this.#placements.end();
+    this.#ended.promise.then(over, over);
     this.#parts.source.consume({
       wal: (bytes) => {
         failpoint("pipeline.frame-received");
@@ -171,9 +174,18 @@ export class Pipeline {
   }
 
   #add(event: CapturedEvent): void {
+    this.#snapshot.note(event);
     const encoded = this.#parts.encode(event);
     this.#budget.take(encoded.bytes);
     this.#loop.add(encoded, event.transaction, event.index, event.last);
+  }
+
+  /** The server has sent everything that ends at or below it; inside a transaction that is not all handed over. */
+  #passed(lsn: Lsn): void {
+    if (!this.#sequencer.inTransaction) {
+      this.#placements.passed(lsn);
+      this.#placements.settle();
+    }
   }
 
   #handle(bytes: Buffer): void {
@@ -187,25 +199,7 @@ export class Pipeline {
   }
 
   #unresolved(message: PgoutputMessage): Relation | null {
-    if (!this.#sequencer.wantsRows) {
-      return null;
-    }
-    switch (message.kind) {
-      case "insert":
-      case "update":
-      case "delete":
-        return this.#relations.unresolved(message.relation);
-      case "truncate":
-        for (const oid of message.relations) {
-          const relation = this.#relations.unresolved(oid);
-          if (relation !== null) {
-            return relation;
-          }
-        }
-        return null;
-      default:
-        return null;
-    }
+    return this.#sequencer.wantsRows ? this.#relations.missingFor(message) : null;
   }
 
   #resolveThenApply(relation: Relation, message: PgoutputMessage): void {
@@ -238,6 +232,7 @@ export class Pipeline {
       case "commit":
         failpoint("pipeline.commit");
         this.#sequencer.commit(message);
+        this.#passed(message.endLsn);
         return;
       case "insert":
       case "update":

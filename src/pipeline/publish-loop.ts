@@ -58,6 +58,20 @@ export class PublishLoop {
 
   committed(transaction: LastTransaction, endLsn: Lsn): void {
     this.#batches.committed(transaction, endLsn);
+    this.#schedule();
+  }
+
+  /** Events of the daemon's own, between transactions; none, when only a snapshot's state has changed. */
+  placed(events: readonly EncodedEvent[]): void {
+    this.#batches.placed(events);
+    if (events.length > 0) {
+      this.#schedule();
+    } else {
+      this.#scheduleIdle();
+    }
+  }
+
+  #schedule(): void {
     if (this.#batches.hasSealed) {
       this.#pump();
     } else if (this.#inFlight === null && this.#lingerTimer === null && !this.#halted) {

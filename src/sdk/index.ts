@@ -17,7 +17,7 @@ export type {
   WireRow,
   WireValue,
 } from "../event/change-event.ts";
-export { isBarrier } from "../event/change-event.ts";
+export { isBarrier, opensSnapshot } from "../event/change-event.ts";
 export { parseEnvelope } from "../event/envelope.ts";
 export { type Consumer, type ConsumerOptions, createConsumer } from "./consumer/consumer.ts";
 export type { EventHandler, HandlerContext, Registration, TableHandlers } from "./consumer/handlers.ts";
@@ -26,7 +26,7 @@ export type { ConsumerPosition, ConsumerState, PartitionPosition } from "./consu
 export { type SqliteStoreOptions, sqliteStore } from "./store/sqlite-store.ts";
 export type { SqliteRow, SqliteValue } from "./store/sqlite-table.ts";
 export type { SqliteTransaction } from "./store/sqlite-transaction.ts";
-export type { Advance, Awaitable, Checkpoint, Store, StoreSession } from "./store/store.ts";
+export type { Advance, Awaitable, Checkpoint, OpenSnapshot, Store, StoreSession } from "./store/store.ts";
 export type { ArrayOf, NestedArray } from "./values/array.ts";
 export type { Decoded, Decoder } from "./values/decoder.ts";
 export type { Circle, Line, Path, Point } from "./values/geometric.ts";

@@ -30,7 +30,7 @@ export interface EncodedEvent {
 }
 
 /** Length of a record's framing and of the object that holds it; rounded up. */
-const OVERHEAD_BYTES = 100;
+export const OVERHEAD_BYTES = 100;
 
 export function encodeEvent(event: EncodableEvent): EncodedEvent {
   const { encoder, topic, partitions } = event.table;

@@ -5,6 +5,7 @@ import { AfterimageError } from "../errors.ts";
 import type { Lsn } from "../event/lsn.ts";
 import { encodeProgress, type LastTransaction, type PartitionPosition, type Progress } from "../event/progress.ts";
 import { encodeSchema, type TableSchema } from "../event/schema.ts";
+import type { SnapshotState } from "../event/snapshot-state.ts";
 import { failpoint } from "../failpoint.ts";
 import type { KafkaConnection } from "../kafka/connection.ts";
 import { AmbiguousOutcome } from "../kafka/errors.ts";
@@ -13,12 +14,13 @@ import { Absence, TRY_AGAIN_MS, throughAbsence } from "./absence.ts";
 import type { EncodedEvent } from "./encode-event.ts";
 import { readProgress, waitUntilNoOpenTransaction } from "./progress-log.ts";
 
-/** What one Kafka transaction publishes; without events it only moves `endLsn`. */
+/** What one Kafka transaction publishes; without events it only moves `endLsn`, or the state of a snapshot. */
 export interface PublishableBatch {
   readonly events: readonly EncodedEvent[];
   readonly completeSequence: number;
   readonly endLsn: Lsn;
   readonly last: LastTransaction | null;
+  readonly snapshot: SnapshotState;
 }
 
 type Records = Map<string, ReadonlyMap<number, readonly ProducerRecord[]>>;
@@ -177,6 +179,7 @@ export class Publisher {
       completeSequence: batch.completeSequence,
       endLsn: batch.endLsn,
       last: batch.last,
+      snapshot: batch.snapshot,
       partitions,
     };
   }

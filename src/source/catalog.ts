@@ -106,10 +106,14 @@ export async function describeTables(
 }
 
 /**
- * Every table the publication publishes now, with the columns that are sent, by name. Generated ones never are before
- * PostgreSQL 18, though 15 lists them.
+ * Every table the publication publishes now, or those of them that are asked for, with the columns that are sent, by
+ * name. Generated ones never are before PostgreSQL 18, though 15 lists them.
  */
-export async function readPublishedTables(client: pg.Client, publication: number): Promise<PublishedTable[]> {
+export async function readPublishedTables(
+  client: pg.Client,
+  publication: number,
+  among: readonly number[] | null = null,
+): Promise<PublishedTable[]> {
   const { rows } = await client.query(
     `SELECT c.oid, (
         SELECT json_agg(json_build_object('name', a.attname, 'typeOid', a.atttypid::bigint, 'typmod', a.atttypmod) ORDER BY a.attnum)
@@ -120,9 +124,9 @@ export async function readPublishedTables(client: pg.Client, publication: number
        JOIN pg_publication_tables pt ON pt.pubname = p.pubname
        JOIN pg_namespace n ON n.nspname = pt.schemaname
        JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = pt.tablename
-      WHERE p.oid = $1
+      WHERE p.oid = $1${among === null ? "" : " AND c.oid = ANY ($2::oid[])"}
       ORDER BY n.nspname, c.relname`,
-    [publication],
+    among === null ? [publication] : [publication, among],
   );
   // In one query with the above, the planner describes all tables anew for each of them: minutes for some thousands.
   const oids = rows.map(({ oid }) => oid);

@@ -29,7 +29,7 @@ export class TableComparison {
   async run(snapshot: DatabaseSnapshot, sums: ReadonlyMap<number, BucketSum>, showKeys: boolean): Promise<TableReport> {
     const { table } = this.#table.schema;
     const rows = Number([...sums.values()].reduce((total, sum) => total + sum.rows, 0n));
-    const unfoldable = this.#folded?.unfoldable ?? null;
+    const unfoldable = this.#fold.obstacle(table);
     if (unfoldable !== null) {
       this.#findings.add("TABLE_NOT_FOLDED", `Table ${table} was not compared: ${unfoldable}.`, { table });
       return { table, rows, equal: false };

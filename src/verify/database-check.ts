@@ -136,7 +136,9 @@ export class DatabaseCheck {
     const later = await stream.extend(target);
     this.#checkShapesStayed(layout, later);
     await this.#check.run(({ event, ...record }) => {
-      if (visibility.sees(event.transaction)) {
+      if (event.transaction.index === 0) {
+        fold.outrun({ event });
+      } else if (visibility.sees(event.transaction)) {
         fold.apply({ event, ...record });
       } else {
         this.#notYetVisible++;

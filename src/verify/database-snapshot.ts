@@ -3,9 +3,9 @@ import type pg from "pg";
 import { AfterimageError } from "../errors.ts";
 import { type Lsn, parseLsn } from "../event/lsn.ts";
 import { closeSql, errorCode, type LongQuery, queryFailed } from "../source/session.ts";
+import { Visibility } from "../source/visibility.ts";
 import { KEY_BYTES } from "./fold.ts";
 import { type CandidateTable, notAllowed, type PlannedTable } from "./table-plan.ts";
-import { Visibility } from "./visibility.ts";
 
 export const BUCKETS = 0x10000;
 

@@ -1,6 +1,15 @@
 // The stream folded to rows, in a temporary SQLite database on disk: what every key holds after its last event.
 import { DatabaseSync, type StatementSync } from "node:sqlite";
-import type { DeleteEvent, InsertEvent, ReadEvent, RowEvent, UpdateEvent, WireRow } from "../event/change-event.ts";
+import type {
+  DeleteEvent,
+  GapEvent,
+  InsertEvent,
+  ReadEvent,
+  RowEvent,
+  SweepEvent,
+  UpdateEvent,
+  WireRow,
+} from "../event/change-event.ts";
 import { convertToken, digestOf, keyToken, splitRow, UNKNOWN_TOKEN, valueToken } from "./canonical.ts";
 import type { StreamRecord } from "./partition-cursor.ts";
 import type { Shape } from "./shape.ts";
@@ -14,7 +23,7 @@ export interface FoldedTable {
   readonly topic: string;
   /** Of its last event. */
   shape: Shape;
-  /** A truncate was seen: nothing older than the stream can be left. */
+  /** A truncate or a whole snapshot was seen: nothing older than the stream can be left. */
   truncated: boolean;
   /** Why its rows can't be told from its events. */
   unfoldable: string | null;
@@ -50,9 +59,14 @@ export class Fold {
   readonly #add: StatementSync;
   readonly #get: StatementSync;
   readonly #clear: StatementSync;
+  readonly #sweep: StatementSync;
   readonly #all: StatementSync;
   readonly #shapeOf: (schema: number) => Shape | undefined;
   readonly #tables = new Map<string, FoldedTable>();
+  /** Tables with a gap that no sweep has answered, and what it says. */
+  readonly #open = new Map<string, string>();
+  /** Tables of which a whole snapshot was seen. */
+  readonly #whole = new Set<string>();
   /** The row of a key change between its two halves, by column. */
   #moving: ReadonlyMap<string, string> | null = null;
 
@@ -71,6 +85,7 @@ export class Fold {
     );
     this.#get = this.#database.prepare("SELECT row, schema FROM folded WHERE tab = ? AND key = ?");
     this.#clear = this.#database.prepare("DELETE FROM folded WHERE tab = ?");
+    this.#sweep = this.#database.prepare("DELETE FROM folded WHERE tab = ? AND sequence < ?");
     this.#all = this.#database.prepare(
       "SELECT key, row, schema, count, partition, offset, sequence FROM folded WHERE tab = ? ORDER BY key",
     );
@@ -83,6 +98,18 @@ export class Fold {
 
   table(name: string): FoldedTable | undefined {
     return this.#tables.get(name);
+  }
+
+  /** Why the table can't be compared; null when it can. */
+  obstacle(name: string): string | null {
+    return this.#open.get(name) ?? this.#tables.get(name)?.unfoldable ?? null;
+  }
+
+  /** A snapshot of the table goes on while it is compared: what it reads may be newer than what it is compared with. */
+  outrun({ event }: Pick<StreamRecord, "event">): void {
+    if (event.table !== null) {
+      this.#open.set(event.table, "a snapshot of it went on meanwhile; verify again after its end");
+    }
   }
 
   /** Every key that the stream has mentioned since the last truncate, in the order of `key`. */
@@ -106,6 +133,10 @@ export class Fold {
     if (event.table === null || event.table !== topic.table || this.#skipped.has(event.table)) {
       return; // an event in a foreign topic is reported by the check of the stream
     }
+    if (event.operation === "gap" || event.operation === "sweep") {
+      this.#bracket(event, event.table);
+      return;
+    }
     const shape = event.schema === null ? undefined : this.#shapeOf(event.schema);
     const table = this.#tableOf(event.table, topic.name, shape);
     if (table === null) {
@@ -122,12 +153,23 @@ export class Fold {
         this.#clear.run(table.id);
         table.truncated = true;
         break;
-      case "gap":
-      case "sweep":
-        table.unfoldable = `a ${event.operation} stands at sequence ${event.sequence}, which this version can't fold`;
-        break;
       default:
         throw event satisfies never;
+    }
+  }
+
+  /** Between a gap and its sweep the table is not what the stream says of it. */
+  #bracket(event: GapEvent | SweepEvent, name: string): void {
+    if (event.operation === "gap") {
+      this.#open.set(name, `the gap at sequence ${event.sequence} is not answered by a sweep`);
+      return;
+    }
+    this.#open.delete(name);
+    this.#whole.add(name);
+    const table = this.#tables.get(name);
+    if (table !== undefined) {
+      this.#sweep.run(table.id, event.since);
+      table.truncated = true;
     }
   }
 
@@ -138,7 +180,7 @@ export class Fold {
     }
     if (known === undefined) {
       const id = this.#tables.size + 1;
-      const made: FoldedTable = { id, table: name, topic, shape, truncated: false, unfoldable: null };
+      const made: FoldedTable = { id, table: name, topic, shape, truncated: this.#whole.has(name), unfoldable: null };
       this.#tables.set(name, made);
       return made;
     }

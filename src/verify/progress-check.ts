@@ -31,6 +31,8 @@ export class ProgressCheck {
   /** `partition topic` to the last record that its batch has there. */
   readonly #touched = new Map<string, StreamRecord>();
   #lastEvent: StreamRecord | null = null;
+  /** The last one of a source transaction: a snapshot's events stand between those. */
+  #lastOfSource: StreamRecord | null = null;
   records = 0;
   /** The first sequence that a stored vector accounts for; null before one was read. */
   firstSequence: number | null = null;
@@ -77,6 +79,9 @@ export class ProgressCheck {
       this.#touched.set(`${record.partition} ${record.topic.name}`, record);
     }
     this.#lastEvent = records[0]!;
+    if (this.#lastEvent.event.transaction.index > 0) {
+      this.#lastOfSource = this.#lastEvent;
+    }
   }
 
   /** Reads the records that are left and closes the last one. */
@@ -164,6 +169,7 @@ export class ProgressCheck {
     }
     this.#touched.clear();
     this.#lastEvent = null;
+    this.#lastOfSource = null;
   }
 
   #checkVector({ progress, offset }: Stored): void {
@@ -205,24 +211,26 @@ export class ProgressCheck {
 
   #checkLast({ progress, offset }: Stored): void {
     const { last, firstSequence, sequence, completeSequence, endLsn } = progress;
-    const event = this.#lastEvent?.event;
+    const source = this.#lastOfSource?.event;
     if (last === null) {
-      this.#add("PROGRESS_LAST", "It accounts for events and names no last transaction.", offset, sequence);
+      if (source !== undefined || completeSequence !== sequence) {
+        this.#add("PROGRESS_LAST", "It accounts for events and names no last transaction.", offset, sequence);
+      }
       return;
     }
     if (last.complete ? completeSequence !== sequence || endLsn <= last.commitLsn : completeSequence >= firstSequence) {
       const what = `Its last transaction is ${last.complete ? "" : "not "}complete, its events up to ${completeSequence} of ${sequence}, its end ${formatLsn(endLsn)}.`;
       this.#add("PROGRESS_LAST", what, offset, sequence);
     }
-    if (event === undefined || event.sequence !== sequence) {
-      return; // a gap, which is reported as one
+    if (source === undefined || this.#lastEvent?.event.sequence !== sequence) {
+      return; // a snapshot's events alone; or a gap, which is reported as one
     }
-    const { transaction } = event;
+    const { transaction } = source;
     const fits =
       transaction.lsn === formatLsn(last.commitLsn) &&
       transaction.id === last.xid &&
       transaction.index === last.index &&
-      event.timestamp === last.timestamp &&
+      source.timestamp === last.timestamp &&
       (transaction.last === true) === last.complete;
     if (!fits) {
       const what = `Its last transaction is ${last.xid} at ${formatLsn(last.commitLsn)}, index ${last.index}; the event is of ${transaction.id} at ${transaction.lsn}, index ${transaction.index}.`;

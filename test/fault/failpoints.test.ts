@@ -5,6 +5,7 @@ import { FAILPOINTS } from "../../src/failpoint.ts";
 import { Kills } from "../support/failpoints/kills.ts";
 import { killAtFirstStart } from "./failpoints/first-start.ts";
 import { killInKafkaTrouble } from "./failpoints/kafka-trouble.ts";
+import { killWhileReading } from "./failpoints/snapshot.ts";
 import { killWhileStreaming } from "./failpoints/streaming.ts";
 import { killView } from "./failpoints/view.ts";
 
@@ -14,6 +15,7 @@ afterAll(() => kills.remove());
 killAtFirstStart(kills);
 killWhileStreaming(kills);
 killInKafkaTrouble(kills);
+killWhileReading(kills);
 killView(kills);
 
 test("a process was killed at every failpoint, and the counts name each of them", () => {

@@ -42,6 +42,7 @@ test("a progress record", () => {
     slot: "afterimage_shop",
     publication: 16_999,
     resume: "ab12",
+    snapshot: [],
     partitions: new Map([
       [
         "shop.public.orders",

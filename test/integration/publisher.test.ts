@@ -25,6 +25,7 @@ const PROGRESS: Progress = {
   publication: 1,
   resume: "r",
   partitions: new Map(),
+  snapshot: [],
 };
 const PATIENCE_MS = 3_000;
 

@@ -11,6 +11,7 @@ const SHOWN: Readonly<Record<string, number>> = {
   "src/cli/status.ts": 1, // "for 3 min", to people
   "src/daemon/lifecycle.ts": 2, // `since` in the status
   "src/daemon/status-board.ts": 3, // `lastError.at`, and the age of commits for `lag.seconds`
+  "src/daemon/wall-time.ts": 1, // `timestamp` of a gap and a sweep
   "src/kafka/partition-queue.ts": 1, // the records' time; the stream's topics take the broker's instead
   "src/sdk/consumer/position.ts": 1, // `lagSeconds`
   "src/source/feedback.ts": 2, // the client's clock in a status update, which Postgres shows as reply_time

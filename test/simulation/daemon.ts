@@ -2,8 +2,9 @@
 // between trying again, standing by and halting. Killing it leaves nothing of it but what is on its way already.
 import type pg from "pg";
 import type { Config } from "../../src/config/config.ts";
+import type { Connections } from "../../src/daemon/connections.ts";
 import { codeOf, decide } from "../../src/daemon/error-policy.ts";
-import { type Connections, StreamSession } from "../../src/daemon/stream-session.ts";
+import { StreamSession } from "../../src/daemon/stream-session.ts";
 import { KafkaConnection } from "../../src/kafka/connection.ts";
 import { waitUntilInactive } from "../../src/source/slot.ts";
 import type { Random } from "../torture/random.ts";
@@ -24,6 +25,8 @@ export function configOf(random: Random): Config {
     postgres: { url: "postgres://simulated", slot: SLOT, publication: "publication", acceptPublicationXmin: null },
     tables: ["public.*", "!public.x"],
     keyless: [],
+    snapshot: "never",
+    snapshotConnections: 2,
     topics: [],
     kafka: {
       brokers: ["node:1", "node:2", "node:3"],

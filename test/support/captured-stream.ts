@@ -77,7 +77,7 @@ export class CapturedStream {
 
   async start(settings: Record<string, string> = {}): Promise<SpawnedDaemon> {
     this.#daemon = this.spawn(settings);
-    await this.#daemon.says('"state":"streaming"', { timeout: 30_000 });
+    await this.#daemon.says(/"state":"(streaming|snapshotting)"/, { timeout: 30_000 });
     return this.#daemon;
   }
 

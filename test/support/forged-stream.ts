@@ -87,6 +87,7 @@ export class ForgedStream {
       publication: 1,
       resume: "r",
       partitions: new Map(),
+      snapshot: [],
     };
   }
 

@@ -55,6 +55,10 @@ export function productHandlers(onChange: (id: string | null) => void): TableHan
       tx.clear("products");
       onChange(null);
     },
+    sweep(_event, { tx }) {
+      tx.sweep("products");
+      onChange(null);
+    },
   };
 }
 

@@ -1,8 +1,8 @@
 // Applies queued events to the store: as many as a slice of time allows, in one transaction with their checkpoints.
 import { AfterimageError } from "../../errors.ts";
-import type { ChangeEvent, RowEvent } from "../../event/change-event.ts";
+import { type ChangeEvent, opensSnapshot, type RowEvent, type SweepEvent } from "../../event/change-event.ts";
 import { failpoint } from "../../failpoint.ts";
-import type { Advance, StoreSession } from "../store/store.ts";
+import type { Advance, OpenSnapshot, StoreSession } from "../store/store.ts";
 import { dispatch, type Registration } from "./handlers.ts";
 import { type JointStep, nextJointStep } from "./joint-step.ts";
 import { needsOthers, type PartitionQueue } from "./partition-queue.ts";
@@ -123,7 +123,7 @@ export class Applier<Tx> {
   async #applyJointStep(registration: Registration<Tx>, step: JointStep): Promise<boolean> {
     switch (step.kind) {
       case "barrier":
-        await this.#call(registration, step.event, null);
+        await this.#applyBarrier(registration, step);
         failpoint("applier.joint-step-handled");
         for (const queue of step.queues) {
           queue.advance();
@@ -153,14 +153,33 @@ export class Applier<Tx> {
     }
   }
 
+  /** A gap that a snapshot answers opens it in the store, before its handler; the sweep's closes it afterwards. */
+  async #applyBarrier(
+    registration: Registration<Tx>,
+    { event, queues }: JointStep & { kind: "barrier" },
+  ): Promise<void> {
+    if (event.operation === "gap" && opensSnapshot(event)) {
+      const leftovers = queues.some(({ sequence }) => sequence > 0);
+      await this.#session.setSnapshot(event.table, { since: event.sequence, leftovers });
+    }
+    if (event.operation === "sweep") {
+      checkSweep(event, this.#session.snapshotOf(event.table));
+    }
+    await this.#call(registration, event, null);
+    if (event.operation === "sweep") {
+      await this.#session.setSnapshot(event.table, null);
+    }
+  }
+
   /** A promise only when the handler gave one: most don't, and awaiting each event would cost more than it does. */
   #call(registration: Registration<Tx>, stored: ChangeEvent, from: RowEvent | null): Promise<void> | undefined {
     failpoint("applier.before-handler");
     const event = this.#decode(stored);
     const movedFrom = from === null ? null : this.#decode(from).key;
     try {
-      this.#session.attribute(isRowEvent(event) ? event : null, movedFrom);
-      const returned = dispatch(registration, event, this.#session.tx);
+      this.#session.attribute(event.operation === "message" ? null : event, movedFrom);
+      const leftovers = event.operation === "sweep" && this.#session.snapshotOf(event.table)?.leftovers !== false;
+      const returned = dispatch(registration, event, this.#session.tx, leftovers);
       return isThenable(returned)
         ? Promise.resolve(returned).then(
             () => undefined,
@@ -194,8 +213,15 @@ function checkCanGoOn({ table, queues }: TableQueues<never>): void {
   }
 }
 
-function isRowEvent(event: ChangeEvent): event is RowEvent {
-  return event.schema !== null && event.operation !== "truncate";
+/** What a view keeps of the rows written since its gap is good for that gap's sweep alone. */
+function checkSweep(event: SweepEvent, open: OpenSnapshot | null): void {
+  if (open !== null && open.since !== event.since) {
+    throw new AfterimageError(
+      "STREAM_INCONSISTENT",
+      `The sweep of ${event.table} at sequence ${event.sequence} is one since ${event.since}, and the gap stands at ${open.since}.`,
+      "The topic was written by another program. Rebuild the stream: afterimage drop STREAM --topics.",
+    );
+  }
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

@@ -1,6 +1,13 @@
 // What users register for a table, and the call of the right handler for an event.
 import { AfterimageError } from "../../errors.ts";
-import type { BarrierEvent, ChangeEvent, GapEvent, RowEvent, SweepEvent } from "../../event/change-event.ts";
+import {
+  type BarrierEvent,
+  type ChangeEvent,
+  type GapEvent,
+  opensSnapshot,
+  type RowEvent,
+  type SweepEvent,
+} from "../../event/change-event.ts";
 import type { RowTypes, WireTypes } from "../values/table-types.ts";
 import { guardAbsent } from "./absent.ts";
 
@@ -19,9 +26,15 @@ export interface TableHandlers<Tx, T extends RowTypes = WireTypes> {
   remove(key: T["key"], context: HandlerContext<Tx, RowEventOf<T>>): unknown;
   /** All rows are gone (truncate). Called once for all partitions. */
   clear(context: HandlerContext<Tx, BarrierEvent>): unknown;
-  /** Something is missing from the stream from here on. Without this handler the consumer stops at a gap. */
+  /**
+   * Something is missing from the stream from here on. Without this handler the consumer stops at a gap, unless a
+   * snapshot answers it (`opensSnapshot`): then it goes on.
+   */
   gap?(event: GapEvent, context: HandlerContext<Tx, GapEvent>): unknown;
-  /** Rows whose last event is below `event.since` are gone. Without this handler the consumer stops here. */
+  /**
+   * A snapshot of the table ends: rows whose last event is below `event.since` are gone; `tx.sweep` deletes them. Without
+   * this handler the consumer stops here, unless the view held no row before that gap.
+   */
   sweep?(event: SweepEvent, context: HandlerContext<Tx, SweepEvent>): unknown;
 }
 
@@ -52,8 +65,11 @@ export function checkRegistration(table: string, registration: unknown): void {
   }
 }
 
-/** Calls the handler of an event; gives what it returned, a promise perhaps. */
-export function dispatch<Tx>(registration: Registration<Tx>, event: ChangeEvent, tx: Tx): unknown {
+/**
+ * Calls the handler of an event; gives what it returned, a promise perhaps. `leftovers`: whether the view may hold rows
+ * that a sweep has to remove.
+ */
+export function dispatch<Tx>(registration: Registration<Tx>, event: ChangeEvent, tx: Tx, leftovers: boolean): unknown {
   if (typeof registration === "function") {
     return registration(event, { tx, event });
   }
@@ -76,6 +92,9 @@ export function dispatch<Tx>(registration: Registration<Tx>, event: ChangeEvent,
       return registration.clear({ tx, event });
     case "gap":
       if (registration.gap === undefined) {
+        if (opensSnapshot(event)) {
+          return undefined;
+        }
         throw new AfterimageError(
           "GAP_REACHED",
           `The stream announces a gap: changes of ${event.table} are missing from it.`,
@@ -85,10 +104,13 @@ export function dispatch<Tx>(registration: Registration<Tx>, event: ChangeEvent,
       return registration.gap(event, { tx, event });
     case "sweep":
       if (registration.sweep === undefined) {
+        if (!leftovers) {
+          return undefined;
+        }
         throw new AfterimageError(
           "SWEEP_REACHED",
           `A snapshot of ${event.table} ends here: rows that it did not meet are gone.`,
-          "Register a `sweep` handler that deletes them, or rebuild the view.",
+          "Register a `sweep` handler that deletes them: sweep: (_, { tx }) => tx.sweep(TABLE OF THE VIEW). Or remove the view's file, so that it is built again.",
         );
       }
       return registration.sweep(event, { tx, event });

@@ -45,6 +45,11 @@ export class PartitionQueue {
     return this.#stored;
   }
 
+  /** Of the event applied last; 0 before the first. */
+  get sequence(): number {
+    return this.#applied.sequence;
+  }
+
   /** As stored, or beyond when only control records follow: those are stored with the next event. */
   get reachedOffset(): bigint {
     return this.isEmpty && this.#applied === this.#stored ? this.fetchOffset : this.#stored.offset;

@@ -4,12 +4,14 @@ import { existsSync, realpathSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { AfterimageError, messageOf } from "../../errors.ts";
+import type { BarrierEvent, RowEvent, WireRow } from "../../event/change-event.ts";
 import { failpoint } from "../../failpoint.ts";
 import { type FileLock, lockFile } from "./file-lock.ts";
 import { CHECKPOINT_TABLE, SqliteCheckpoints } from "./sqlite-checkpoints.ts";
 import { storeStep } from "./sqlite-errors.ts";
+import { SNAPSHOT_TABLES, SqliteSnapshots } from "./sqlite-snapshots.ts";
 import { SqliteTransaction } from "./sqlite-transaction.ts";
-import type { Advance, Checkpoint, Store, StoreSession } from "./store.ts";
+import type { Advance, Checkpoint, OpenSnapshot, Store, StoreSession } from "./store.ts";
 
 export interface SqliteStoreOptions {
   /** SQL that makes the view's tables, run once when the file is new to afterimage. */
@@ -44,8 +46,16 @@ class SqliteSession implements StoreSession<SqliteTransaction> {
   readonly #lock: FileLock;
   readonly #database: DatabaseSync;
   readonly #checkpoints: SqliteCheckpoints;
+  readonly #snapshots: SqliteSnapshots;
 
-  private constructor(file: string, lock: FileLock, database: DatabaseSync, checkpoints: SqliteCheckpoints) {
+  private constructor(
+    file: string,
+    lock: FileLock,
+    database: DatabaseSync,
+    checkpoints: SqliteCheckpoints,
+    snapshots: SqliteSnapshots,
+  ) {
+    this.#snapshots = snapshots;
     this.#file = file;
     this.#lock = lock;
     this.#database = database;
@@ -61,7 +71,10 @@ class SqliteSession implements StoreSession<SqliteTransaction> {
       database = new DatabaseSync(path, { timeout: 5000 });
       database.exec(PRAGMAS);
       prepareFile(database, path, setup);
-      return new SqliteSession(path, lock, database, new SqliteCheckpoints(database, stream, group));
+      // A file of before there were snapshots lacks them.
+      database.exec(SNAPSHOT_TABLES);
+      const checkpoints = new SqliteCheckpoints(database, stream, group);
+      return new SqliteSession(path, lock, database, checkpoints, new SqliteSnapshots(database, stream, group));
     } catch (cause) {
       database?.close();
       lock.release();
@@ -77,8 +90,16 @@ class SqliteSession implements StoreSession<SqliteTransaction> {
     storeStep(this.#file, "write", () => this.#database.exec("BEGIN IMMEDIATE"));
   }
 
-  attribute(...of: Parameters<SqliteTransaction["attribute"]>): void {
-    this.tx.attribute(...of);
+  attribute(event: RowEvent | BarrierEvent | null, movedFrom: WireRow | null): void {
+    this.tx.attribute(event, movedFrom, event === null ? null : this.#snapshots.get(event.table));
+  }
+
+  snapshotOf(table: string): OpenSnapshot | null {
+    return this.#snapshots.get(table);
+  }
+
+  setSnapshot(table: string, snapshot: OpenSnapshot | null): void {
+    storeStep(this.#file, "write", () => this.#snapshots.set(table, snapshot));
   }
 
   commit(advances: readonly Advance[]): void {
@@ -96,7 +117,10 @@ class SqliteSession implements StoreSession<SqliteTransaction> {
   rollback(): void {
     // SQLite may have rolled back by itself (disk full, I/O error).
     if (this.#database.isOpen && this.#database.isTransaction) {
-      storeStep(this.#file, "write", () => this.#database.exec("ROLLBACK"));
+      storeStep(this.#file, "write", () => {
+        this.#database.exec("ROLLBACK");
+        this.#snapshots.load();
+      });
     }
   }
 

@@ -1,6 +1,7 @@
 // The statements that write one table of a SQLite view, prepared once for each set of columns that occurs.
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import { AfterimageError } from "../../errors.ts";
+import { rowNameSql } from "./sqlite-snapshots.ts";
 
 /** What may be written to a column; a boolean becomes 0 or 1. */
 export type SqliteValue = string | number | bigint | boolean | Uint8Array | null;
@@ -66,6 +67,31 @@ export class SqliteTable {
     }));
     this.#requireKey(Object.keys(key));
     statement.run(...this.#bind(key, this.#primaryKey));
+  }
+
+  /** Remembers that an event of `source` wrote the row with this primary key. */
+  markWritten(source: string, key: SqliteRow): void {
+    const { statement } = this.#cached("mark", () => ({
+      statement: this.#database.prepare(
+        `INSERT OR IGNORE INTO afterimage_written SELECT ?, ?, ${rowNameSql(this.#primaryKey)} ` +
+          `FROM ${quote(this.name)} WHERE ${this.#keyCondition()}`,
+      ),
+      parameters: this.#primaryKey,
+    }));
+    statement.run(source, this.name, ...this.#bind(key, this.#primaryKey));
+  }
+
+  /** Deletes the rows that no event of `source` was remembered to have written. */
+  deleteUnwritten(source: string): void {
+    const { statement } = this.#cached("sweep", () => ({
+      statement: this.#database.prepare(
+        `DELETE FROM ${quote(this.name)} WHERE ${rowNameSql(this.#primaryKey)} NOT IN ` +
+          `(SELECT "row" FROM afterimage_written WHERE "source" = ? AND "table" = ?)`,
+      ),
+      parameters: [],
+    }));
+    this.#requireKey(this.#primaryKey);
+    statement.run(source, this.name);
   }
 
   clear(): void {

@@ -1,8 +1,9 @@
 // `tx`: what handlers of a SQLite view write and read rows through.
 import type { DatabaseSync, SQLOutputValue, StatementSync } from "node:sqlite";
 import { AfterimageError } from "../../errors.ts";
-import type { RowEvent, WireRow } from "../../event/change-event.ts";
+import type { BarrierEvent, RowEvent, WireRow } from "../../event/change-event.ts";
 import { type SqliteRow, SqliteTable, type SqliteValue } from "./sqlite-table.ts";
+import type { OpenSnapshot } from "./store.ts";
 
 const NO_COLUMNS: readonly string[] = [];
 
@@ -13,6 +14,10 @@ export class SqliteTransaction {
   readonly #statements = new Map<string, StatementSync>();
   #unchanged: readonly string[] = NO_COLUMNS;
   #movedFrom: WireRow | null = null;
+  /** Of the event's table. */
+  #snapshot: OpenSnapshot | null = null;
+  #source = "";
+  #sweeping = false;
 
   constructor(database: DatabaseSync) {
     this.#database = database;
@@ -29,11 +34,17 @@ export class SqliteTransaction {
     if (this.#unchanged.length === 0) {
       target.upsert(row);
     } else if (!target.update(row, this.#movedFrom ?? row)) {
+      if (this.#snapshot !== null) {
+        return; // the snapshot will read it
+      }
       throw new AfterimageError(
         "ROW_UNKNOWN",
         `The view's table ${table} lacks the row of an event that leaves ${this.#unchanged.join(", ")} unchanged, so its values are not known.`,
-        "The row is older than the stream. Take a snapshot of the table, or touch its rows once (UPDATE … SET column = column || '').",
+        "The row is older than the stream. Take a snapshot of the table: afterimage snapshot TABLE.",
       );
+    }
+    if (this.#snapshot?.leftovers === true) {
+      target.markWritten(this.#source, row);
     }
   }
 
@@ -47,6 +58,26 @@ export class SqliteTransaction {
   clear(table: string): void {
     this.#requireOpen();
     this.#table(table).clear();
+  }
+
+  /**
+   * For a `sweep` handler: deletes every row that was not upserted since the gap. Only for a table of the view whose
+   * rows all come from the event's table.
+   * @throws SWEEP_NOT_HERE outside a sweep handler
+   */
+  sweep(table: string): void {
+    this.#requireOpen();
+    if (!this.#sweeping) {
+      throw new AfterimageError(
+        "SWEEP_NOT_HERE",
+        `tx.sweep("${table}") was called outside a \`sweep\` handler.`,
+        "Call it in the `sweep` handler of the table: rows that a snapshot did not meet are known only there.",
+      );
+    }
+    // Without leftovers every row was written since the gap, and none was marked.
+    if (this.#snapshot?.leftovers === true) {
+      this.#table(table).deleteUnwritten(this.#source);
+    }
   }
 
   /** Runs one SQL statement with `?` parameters; gives the number of rows it changed. */
@@ -65,7 +96,14 @@ export class SqliteTransaction {
   }
 
   /** @internal Called by the store. */
-  attribute(event: RowEvent | null, movedFrom: WireRow | null): void {
+  attribute(
+    event: RowEvent | BarrierEvent | null,
+    movedFrom: WireRow | null,
+    snapshot: OpenSnapshot | null = null,
+  ): void {
+    this.#snapshot = snapshot;
+    this.#source = event?.table ?? "";
+    this.#sweeping = event?.operation === "sweep";
     this.#unchanged = (event !== null && "unchanged" in event ? event.unchanged : undefined) ?? NO_COLUMNS;
     this.#movedFrom = movedFrom;
   }

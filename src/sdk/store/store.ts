@@ -1,5 +1,5 @@
 // What the consumer asks of a store: rows and checkpoints in one transaction, and ownership that a late owner loses.
-import type { RowEvent, WireRow } from "../../event/change-event.ts";
+import type { BarrierEvent, RowEvent, WireRow } from "../../event/change-event.ts";
 
 export type Awaitable<T> = T | Promise<T>;
 
@@ -24,6 +24,14 @@ export interface Advance {
   readonly to: Checkpoint;
 }
 
+/** A table between a gap and the sweep that ends its snapshot. */
+export interface OpenSnapshot {
+  /** The gap's sequence. */
+  readonly since: number;
+  /** Whether the view held rows before the gap, of which the sweep may have to remove some. */
+  readonly leftovers: boolean;
+}
+
 /** A store that is open and owned by this consumer. `Tx` is what handlers write rows through. */
 export interface StoreSession<Tx> {
   readonly tx: Tx;
@@ -35,9 +43,14 @@ export interface StoreSession<Tx> {
   begin(): Awaitable<void>;
   /**
    * Names the event that the writes to come belong to. With `unchanged` columns they may only change rows that
-   * exist; with `movedFrom` (the old key) they move that row to its new key.
+   * exist; with `movedFrom` (the old key) they move that row to its new key. While a snapshot of the table is open, one
+   * that finds no row writes nothing: the row is still to be read.
    */
-  attribute(event: RowEvent | null, movedFrom: WireRow | null): void;
+  attribute(event: RowEvent | BarrierEvent | null, movedFrom: WireRow | null): void;
+  /** The open snapshot of a table; null when there is none. */
+  snapshotOf(table: string): OpenSnapshot | null;
+  /** Stores with the open transaction that a snapshot of the table is open, or (null) over. */
+  setSnapshot(table: string, snapshot: OpenSnapshot | null): Awaitable<void>;
   /** Moves the checkpoints, each on condition of token and offset, and commits them with the rows. */
   commit(advances: readonly Advance[]): Awaitable<void>;
   rollback(): Awaitable<void>;

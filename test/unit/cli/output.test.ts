@@ -25,6 +25,7 @@ const STATUS: DaemonStatus = {
   lag: { bytes: 1_258_291, seconds: 0.25, retainedBytes: 16_777_216 },
   eventsPerSecond: 119.6,
   eventsPublished: 4711,
+  snapshot: [],
   tables: [
     { table: "public.orders", topic: "shop.public.orders" },
     { table: "public.items", topic: "shop.public.items" },

@@ -44,6 +44,8 @@ describe("what is accepted", () => {
       },
       tables: ["public.*"],
       keyless: [],
+      snapshot: "never",
+      snapshotConnections: 2,
       topics: [],
       kafka: {
         brokers: ["localhost:9092"],

@@ -3,14 +3,17 @@ import { connect } from "node:net";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type AdminServer, COMMAND_HEADER, isAllowedHost, startAdminServer } from "../../../src/daemon/admin-server.ts";
 import type { DaemonStatus, State } from "../../../src/daemon/status.ts";
+import { AfterimageError } from "../../../src/errors.ts";
 
 let server: AdminServer;
 let state: State;
 let stops: number;
+let snapshots: [string, string | null][];
 
 beforeEach(async () => {
   state = "streaming";
   stops = 0;
+  snapshots = [];
   server = await startAdminServer({
     host: "127.0.0.1",
     port: 0,
@@ -18,6 +21,10 @@ beforeEach(async () => {
     status: () => ({ state, stream: "shop" }) as DaemonStatus,
     stop: () => {
       stops++;
+    },
+    snapshot: async (table, where) => {
+      if (table === "") throw new AfterimageError("SNAPSHOT_TABLE_UNKNOWN", "No table.", "Name one.");
+      snapshots.push([table, where]);
     },
   });
 });
@@ -82,9 +89,47 @@ test("unknown paths and methods", async () => {
   expect((await fetch(`${server.address}/status`, { method: "DELETE" })).status).toBe(404);
 });
 
+test("a snapshot is asked for with the command's header; its refusal has a code; a condition needs a loopback address", async () => {
+  const ask = (
+    query: string,
+    address = server.address,
+    headers: Record<string, string> = { [COMMAND_HEADER]: "snapshot" },
+  ) => fetch(`${address}/snapshot?${query}`, { method: "POST", headers });
+  expect((await ask("table=public.t", server.address, {})).status).toBe(403);
+  expect((await ask("table=public.t")).status).toBe(202);
+  expect((await ask(`table=${encodeURIComponent('"a.b"."c"')}&where=${encodeURIComponent("id > 5")}`)).status).toBe(
+    202,
+  );
+  expect(snapshots).toEqual([
+    ["public.t", null],
+    ['"a.b"."c"', "id > 5"],
+  ]);
+  const refused = await ask("table=");
+  expect(refused.status).toBe(409);
+  expect(await refused.json()).toMatchObject({ code: "SNAPSHOT_TABLE_UNKNOWN" });
+  const open = await startAdminServer({
+    host: "0.0.0.0",
+    port: 0,
+    status: () => ({}) as DaemonStatus,
+    stop: () => undefined,
+    snapshot: async (table, where) => void snapshots.push([table, where]),
+  });
+  const address = open.address.replace("0.0.0.0", "127.0.0.1");
+  expect(await (await ask("table=t&where=true", address)).json()).toMatchObject({ code: "SNAPSHOT_CONDITION" });
+  expect((await ask("table=t", address)).status).toBe(202);
+  expect(snapshots).toHaveLength(3);
+  await open.close();
+});
+
 test("a port in use and an address of another machine have their names", async () => {
   const port = Number(new URL(server.address).port);
-  const options = { host: "127.0.0.1", port, status: () => ({}) as DaemonStatus, stop: () => undefined };
+  const options = {
+    host: "127.0.0.1",
+    port,
+    status: () => ({}) as DaemonStatus,
+    stop: () => undefined,
+    snapshot: async () => undefined,
+  };
   await expect(startAdminServer(options)).rejects.toMatchObject({ code: "ADMIN_PORT_IN_USE" });
   await expect(startAdminServer({ ...options, host: "192.0.2.1", port: 0 })).rejects.toMatchObject({
     code: "ADMIN_ADDRESS",
@@ -98,6 +143,7 @@ test("an address that others can reach is noted", async () => {
     port: 0,
     status: () => ({}) as DaemonStatus,
     stop: () => undefined,
+    snapshot: async () => undefined,
   });
   expect(open.notes[0]).toContain("can be reached by other machines");
   await open.close();

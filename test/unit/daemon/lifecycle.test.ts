@@ -20,11 +20,11 @@ const WAY: Readonly<Record<State, readonly State[]>> = {
 const ALLOWED: Readonly<Record<State, readonly State[]>> = {
   // A stop may come before the first look at anything.
   starting: ["preflight", "draining", "halted"],
-  preflight: ["standby", "streaming", "backing-off", "draining", "halted"],
-  standby: ["preflight", "streaming", "backing-off", "draining", "halted"],
+  preflight: ["standby", "snapshotting", "streaming", "backing-off", "draining", "halted"],
+  standby: ["preflight", "snapshotting", "streaming", "backing-off", "draining", "halted"],
   snapshotting: ["streaming", "backing-off", "draining", "halted"],
   streaming: ["snapshotting", "backing-off", "draining", "halted"],
-  "backing-off": ["preflight", "streaming", "draining", "halted"],
+  "backing-off": ["preflight", "snapshotting", "streaming", "draining", "halted"],
   draining: ["stopped", "halted"],
   stopped: ["halted"],
   halted: [],

@@ -29,6 +29,7 @@ const STORED: Progress = {
   publicationXmin: 734,
   resume: "same",
   partitions: new Map(),
+  snapshot: [],
 };
 
 const SERVER: ServerFacts = {

@@ -24,6 +24,7 @@ const progress: Progress = {
   slot: "afterimage_shop",
   publication: 3_000_000_000,
   resume: "0123456789abcdef",
+  snapshot: [],
   partitions: new Map([
     [
       "shop.public.orders",

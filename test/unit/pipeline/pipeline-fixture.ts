@@ -138,7 +138,7 @@ export class Fixture {
   async resolve(): Promise<void> {
     const { batch, settled } = this.#inFlight!;
     this.#inFlight = null;
-    settled.resolve({ endLsn: batch.endLsn } as Progress);
+    settled.resolve({ endLsn: batch.endLsn, sequence: batch.events.at(-1)?.sequence ?? 0 } as Progress);
     await vi.advanceTimersByTimeAsync(0);
   }
 

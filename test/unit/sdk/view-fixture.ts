@@ -99,3 +99,13 @@ export const truncate = (sequence: number, copies = 2): ChangeEvent =>
 
 export const gap = (sequence: number, copies = 2): ChangeEvent =>
   ({ ...truncate(sequence, copies), operation: "gap", schema: null, reason: "epoch" }) as ChangeEvent;
+
+/** The gap that opens a snapshot, and the sweep that ends it. */
+export const opening = (sequence: number, copies = 2): ChangeEvent =>
+  ({ ...gap(sequence, copies), reason: "snapshot: every row follows" }) as ChangeEvent;
+
+export const sweep = (sequence: number, since: number, copies = 2): ChangeEvent =>
+  ({ ...truncate(sequence, copies), operation: "sweep", schema: null, since }) as ChangeEvent;
+
+export const read = (sequence: number, after: WireRow): ChangeEvent =>
+  ({ ...insert(sequence, after), operation: "read" }) as ChangeEvent;

@@ -1,7 +1,7 @@
 // Which transactions a snapshot sees: by commit LSN, and below that by an xid whose upper half an event doesn't have.
 import { expect, test } from "vitest";
 import { formatLsn, toLsn } from "../../../src/event/lsn.ts";
-import { Visibility } from "../../../src/verify/visibility.ts";
+import { Visibility } from "../../../src/source/visibility.ts";
 
 const L = 0x40_0000_0000n;
 const WRAP = 1n << 32n;

@@ -50,6 +50,16 @@ export class Visibility {
     return this.#answer;
   }
 
+  /** The same of a transaction that is at most 2^31 xids away, however much WAL lies between: none is waved through. */
+  seesNear(xid: string, commitLsn: Lsn): boolean {
+    return commitLsn < this.lsn && this.isOver(xid);
+  }
+
+  /** Whether the transaction was over, with or without a commit; it too is at most 2^31 xids away. */
+  isOver(xid: string): boolean {
+    return this.#isOver(BigInt(xid));
+  }
+
   #sees(commitLsn: Lsn, xid: bigint): boolean {
     if (commitLsn >= this.lsn) {
       return false;
@@ -57,6 +67,10 @@ export class Visibility {
     if (this.lsn - commitLsn >= NEAR) {
       return true;
     }
+    return this.#isOver(xid);
+  }
+
+  #isOver(xid: bigint): boolean {
     const wide = this.#xmax + BigInt.asIntN(32, xid - this.#xmax);
     return wide < this.#xmax && !this.#inProgress.has(wide);
   }

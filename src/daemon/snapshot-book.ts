@@ -1,0 +1,73 @@
+// How far the snapshots are, as the next progress record will say, and what the stream says of their tables meanwhile.
+import type { CapturedTable } from "../capture/captured-table.ts";
+import type { CapturedEvent } from "../capture/sequencer.ts";
+import { keyToReadAgain, TableWatch } from "../capture/table-watch.ts";
+import type { SnapshotState, TableSnapshot } from "../event/snapshot-state.ts";
+import type { SnapshotSide } from "../pipeline/parts.ts";
+
+export class SnapshotBook implements SnapshotSide {
+  #state: SnapshotState;
+  /** Tables that are being read now. */
+  readonly #watches = new Map<number, TableWatch>();
+
+  constructor(state: SnapshotState) {
+    this.#state = state;
+  }
+
+  get state(): SnapshotState {
+    return this.#state;
+  }
+
+  note(event: CapturedEvent): void {
+    if (this.#state.length === 0) {
+      return;
+    }
+    const { oid } = event.table.encoder.schema;
+    const entry = this.get(oid);
+    if (entry === undefined) {
+      return;
+    }
+    const watch = this.#watches.get(oid);
+    watch?.note(event);
+    if (watch !== undefined || entry.cursor !== null) {
+      const key = keyToReadAgain(event);
+      if (key !== null) {
+        this.change(oid, { again: [...entry.again, key] });
+      }
+    }
+  }
+
+  get(oid: number): TableSnapshot | undefined {
+    return this.#state.find((entry) => entry.oid === oid);
+  }
+
+  add(entry: TableSnapshot): void {
+    this.#state = [...this.#state, entry];
+  }
+
+  change(oid: number, what: Partial<TableSnapshot>): void {
+    this.#state = this.#state.map((entry) => (entry.oid === oid ? { ...entry, ...what } : entry));
+  }
+
+  /** The snapshot of this table is over. */
+  remove(oid: number): void {
+    this.#watches.delete(oid);
+    this.#state = this.#state.filter((entry) => entry.oid !== oid);
+  }
+
+  /** From now on every event of the table is noted. */
+  watch(oid: number): TableWatch {
+    const watch = new TableWatch();
+    this.#watches.set(oid, watch);
+    return watch;
+  }
+}
+
+/** A table before anything of it was read. */
+export function toBeRead(
+  table: CapturedTable,
+  { where = null, estimate = null }: { where?: string | null; estimate?: number | null } = {},
+): TableSnapshot {
+  const { oid, table: name } = table.encoder.schema;
+  return { table: name, oid, where, since: null, cursor: null, atEnd: false, again: [], rows: 0, estimate };
+}

@@ -1,0 +1,80 @@
+// Which tables a start has to read: those that are new to the stream and hold rows, or may. Asked before anything is
+// streamed, so that the gaps stand before every event of these tables.
+import type pg from "pg";
+import type { CapturedTable } from "../capture/captured-table.ts";
+import { AfterimageError, messageOf } from "../errors.ts";
+import { parseTableName, quoteIdentifier } from "../event/identifier.ts";
+import type { SnapshotState, TableSnapshot } from "../event/snapshot-state.ts";
+import { errorCode, type LongQuery } from "../source/session.ts";
+import { notAllowedToRead } from "../source/snapshot-reader.ts";
+import { readWriters } from "../source/table-writers.ts";
+import { toBeRead } from "./snapshot-book.ts";
+
+export interface SnapshotPlan {
+  readonly state: SnapshotState;
+  readonly notes: readonly string[];
+}
+
+/** Throws SNAPSHOT_NOT_ALLOWED. */
+export async function planSnapshots(client: pg.Client, tables: readonly CapturedTable[]): Promise<SnapshotPlan> {
+  const state: TableSnapshot[] = [];
+  const notes: string[] = [];
+  for (const table of tables) {
+    const { oid, table: name } = table.encoder.schema;
+    // In this order: a writer that is over in between has left its rows for the look.
+    const writers = await readWriters(client, oid);
+    if ((await isEmpty(client, table)) && writers.length === 0) {
+      continue;
+    }
+    if (table.encoder.hasKey) {
+      state.push(toBeRead(table, { estimate: await estimateRows(client, oid) }));
+    } else {
+      notes.push(`Table ${name} has no key: the rows that it held before are not read.`);
+    }
+  }
+  return { state, notes };
+}
+
+async function isEmpty(client: pg.Client, { encoder }: CapturedTable): Promise<boolean> {
+  const { schema, table } = parseTableName(encoder.schema.table);
+  const name = `${quoteIdentifier(schema)}.${quoteIdentifier(table)}`;
+  try {
+    const { rows } = await client.query(`SELECT EXISTS (SELECT FROM ${name}) AS filled`);
+    return !rows[0].filled;
+  } catch (error) {
+    throw errorCode(error) === "42501" ? notAllowedToRead({ schema, table }, client.user, error) : error;
+  }
+}
+
+/** Null when the table was never looked at by VACUUM or ANALYZE. */
+export async function estimateRows(client: pg.Client, oid: number): Promise<number | null> {
+  const { rows } = await client.query(
+    `SELECT sum(greatest(c.reltuples, 0))::bigint::text AS rows FROM pg_class c
+      WHERE c.oid IN (SELECT $1::oid UNION SELECT relid FROM pg_partition_tree($1::oid)) AND c.reltuples >= 0`,
+    [oid],
+  );
+  return rows[0].rows === null ? null : Number(rows[0].rows);
+}
+
+/** Throws SNAPSHOT_CONDITION when the server does not take it as a condition of this table. */
+export async function checkCondition(
+  client: pg.Client,
+  { schema, table }: { schema: string; table: string },
+  where: string | null,
+): Promise<void> {
+  if (where === null) {
+    return;
+  }
+  try {
+    const text = `EXPLAIN SELECT FROM ${quoteIdentifier(schema)}.${quoteIdentifier(table)} WHERE (${where}\n)`;
+    // As a prepared statement, which holds one command.
+    await client.query({ text, queryMode: "extended" } as unknown as LongQuery);
+  } catch (error) {
+    throw new AfterimageError(
+      "SNAPSHOT_CONDITION",
+      `Postgres does not take the condition (SQLSTATE ${errorCode(error)}): ${messageOf(error)}.`,
+      "Give what could stand after WHERE, with names of columns of this table.",
+      { cause: error },
+    );
+  }
+}

@@ -1,0 +1,257 @@
+// Reads a chunk of a table in one short transaction: its snapshot, where the WAL stood then, and rows in the order of
+// their key, as the types' output functions print them. Compared and sorted by the server alone: what comes after NaN,
+// or after an accented letter, only its own operators know.
+import type pg from "pg";
+import { AfterimageError } from "../errors.ts";
+import { formatTableName, quoteIdentifier } from "../event/identifier.ts";
+import { type Lsn, parseLsn, toLsn } from "../event/lsn.ts";
+import { errorCode, type LongQuery, queryFailed } from "./session.ts";
+import { Visibility } from "./visibility.ts";
+
+export interface ReadableTable {
+  readonly oid: number;
+  readonly schema: string;
+  readonly table: string;
+}
+
+/** The table as the chunk's transaction finds it. */
+export interface ChunkStart {
+  readonly sight: Visibility;
+  /** Where the stream has to be before the rows may be put into it: all that the snapshot sees stands below. */
+  readonly after: Lsn;
+  /** ISO 8601, microseconds, UTC. */
+  readonly timestamp: string;
+  /** Differs when columns, types or the publication's filter have changed. */
+  readonly shape: string;
+}
+
+/** Which rows: those after the cursor, or those with one of the keys. */
+export interface ChunkWanted {
+  /** Published columns, in their order. */
+  readonly columns: readonly string[];
+  readonly key: readonly string[];
+  readonly cursor: readonly string[] | null;
+  readonly keys: readonly (readonly string[])[] | null;
+  readonly where: string | null;
+  readonly maxRows: number;
+  readonly maxBytes: number;
+}
+
+export interface Chunk {
+  /** Values in the order of the columns. */
+  readonly rows: readonly (readonly (string | null)[])[];
+  /** Nothing was left behind the last row. */
+  readonly atEnd: boolean;
+}
+
+interface Described {
+  readonly kind: string;
+  readonly filter: string | null;
+  readonly types: ReadonlyMap<string, string>;
+  readonly asciiOnly: boolean;
+}
+
+/** A lock that is not granted within this is asked for again: whoever waits behind us shall not wait long. */
+const LOCK_MS = 2_000;
+/** A table whose key has no fitting index is sorted for each chunk. */
+const READ_MS = 3_600_000;
+const FIRST_FETCH = 50;
+const LARGEST_FETCH = 5_000;
+
+/** As the server prints them. */
+const AS_TEXT = { getTypeParser: () => (text: string) => text } as unknown as pg.CustomTypesConfig;
+
+export class SnapshotReader {
+  readonly #client: pg.Client;
+  readonly #publication: number;
+  #described: Described | null = null;
+
+  constructor(client: pg.Client, publication: number) {
+    this.#client = client;
+    this.#publication = publication;
+  }
+
+  /**
+   * Begins the chunk's transaction. The table is locked as any reader locks it, before the snapshot is taken: a rewrite
+   * or a TRUNCATE in between would show it empty. Null when it is not there any more.
+   * https://www.postgresql.org/docs/current/mvcc-caveats.html
+   */
+  async begin(table: ReadableTable): Promise<ChunkStart | null> {
+    const name = `${quoteIdentifier(table.schema)}.${quoteIdentifier(table.table)}`;
+    try {
+      await this.#client.query(
+        `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL row_security = off;
+         SET LOCAL lock_timeout = ${LOCK_MS}; LOCK TABLE ${name} IN ACCESS SHARE MODE`,
+      );
+      const { rows } = await this.#client.query(DESCRIBE, [name, this.#publication]);
+      const row = rows[0];
+      if (row === undefined || row.oid !== table.oid) {
+        await this.end();
+        return null;
+      }
+      const { kind, filter, columns } = row;
+      this.#described = {
+        kind,
+        filter,
+        types: new Map(columns.map(({ name, type }: { name: string; type: string }) => [name, type])),
+        asciiOnly: row.encoding === "SQL_ASCII",
+      };
+      const lsn = parseLsn(row.lsn);
+      return {
+        sight: new Visibility(row.snapshot, lsn),
+        after: withoutPageHeader(lsn, BigInt(row.block), BigInt(row.segment)),
+        timestamp: row.timestamp,
+        shape: JSON.stringify([kind, filter, columns]),
+      };
+    } catch (error) {
+      await this.end();
+      if (errorCode(error) === "42P01" || errorCode(error) === "3F000") {
+        return null;
+      }
+      throw this.#named(table, error);
+    }
+  }
+
+  async read(table: ReadableTable, wanted: ChunkWanted): Promise<Chunk> {
+    try {
+      // As a prepared statement, which holds one command, whatever was given as a condition.
+      const declare = { text: this.#declare(table, wanted), queryMode: "extended", patienceMs: READ_MS };
+      await this.#client.query(declare as LongQuery);
+      return await this.#fetch(table, wanted);
+    } catch (error) {
+      throw this.#named(table, error);
+    }
+  }
+
+  /** Ends the transaction, and with it the lock. */
+  async end(): Promise<void> {
+    await this.#client.query("ROLLBACK");
+  }
+
+  /** Writes a commit that nobody waits for, so that an idle server writes its WAL out and the stream goes on. */
+  async nudge(): Promise<void> {
+    await this.#client.query(
+      "BEGIN READ WRITE; SET LOCAL synchronous_commit = off; SELECT pg_current_xact_id(); COMMIT",
+    );
+  }
+
+  #declare(table: ReadableTable, { columns, key, cursor, keys, where, maxRows }: ChunkWanted): string {
+    const { kind, filter } = this.#described!;
+    const tuple = (names: readonly string[]) => `(${names.map(quoteIdentifier).join(", ")})`;
+    const values = (texts: readonly string[]) =>
+      `(${texts.map((text, at) => this.#literal(text, key[at]!)).join(", ")})`;
+    const conditions = [
+      ...(cursor === null ? [] : [`${tuple(key)} > ${values(cursor)}`]),
+      ...(keys === null ? [] : [`${tuple(key)} IN (${keys.map(values).join(", ")})`]),
+      ...[filter, where].flatMap((condition) => (condition === null ? [] : [`(${condition}\n)`])),
+    ];
+    return `DECLARE chunk NO SCROLL CURSOR FOR
+      SELECT ${columns.map(quoteIdentifier).join(", ")}
+        FROM ${kind === "p" ? "" : "ONLY "}${quoteIdentifier(table.schema)}.${quoteIdentifier(table.table)}
+       ${conditions.length === 0 ? "" : `WHERE ${conditions.join(" AND ")}`}
+       ORDER BY ${key.map(quoteIdentifier).join(", ")} LIMIT ${maxRows}`;
+  }
+
+  #literal(text: string, column: string): string {
+    return `${this.#client.escapeLiteral(text)}::${this.#described!.types.get(column)}`;
+  }
+
+  async #fetch(table: ReadableTable, { maxRows, maxBytes }: ChunkWanted): Promise<Chunk> {
+    const kept: (string | null)[][] = [];
+    let bytes = 0;
+    let ask = FIRST_FETCH;
+    for (;;) {
+      const fetch = { text: `FETCH ${ask} FROM chunk`, rowMode: "array", types: AS_TEXT, patienceMs: READ_MS };
+      const { rows } = (await this.#client.query(fetch as unknown as LongQuery)) as unknown as {
+        rows: (string | null)[][];
+      };
+      for (const row of rows) {
+        if (bytes >= maxBytes) {
+          return { rows: kept, atEnd: false };
+        }
+        bytes += this.#bytesOf(table, row);
+        kept.push(row);
+      }
+      if (rows.length < ask) {
+        return { rows: kept, atEnd: kept.length < maxRows };
+      }
+      if (bytes >= maxBytes) {
+        return { rows: kept, atEnd: false };
+      }
+      const average = bytes / kept.length + 1;
+      ask = Math.max(1, Math.min(LARGEST_FETCH, Math.ceil((maxBytes - bytes) / average)));
+    }
+  }
+
+  #bytesOf(table: ReadableTable, row: readonly (string | null)[]): number {
+    let bytes = 0;
+    for (const value of row) {
+      bytes += value?.length ?? 0;
+      // Without a declared encoding the driver puts this sign where it can't decode.
+      if (this.#described!.asciiOnly && value?.includes("\uFFFD") === true) {
+        throw new AfterimageError(
+          "TEXT_UNDECODABLE",
+          `A row of ${formatTableName(table.schema, table.table)} holds bytes that are not UTF-8.`,
+          "Correct the value (find it with convert_from(value::bytea, 'UTF8')), or exclude the table.",
+        );
+      }
+    }
+    return bytes;
+  }
+
+  #named({ schema, table }: ReadableTable, error: unknown): unknown {
+    const code = errorCode(error);
+    if (error instanceof AfterimageError || code === undefined || code === "55P03") {
+      return error;
+    }
+    return code === "42501"
+      ? notAllowedToRead({ schema, table }, this.#client.user, error)
+      : queryFailed(`Reading table ${formatTableName(schema, table)}`, error);
+  }
+}
+
+export function notAllowedToRead(
+  { schema, table }: { schema: string; table: string },
+  user: string | undefined,
+  cause: unknown,
+): AfterimageError {
+  const [inSchema, of] = [quoteIdentifier(schema), `${quoteIdentifier(schema)}.${quoteIdentifier(table)}`];
+  const to = quoteIdentifier(user ?? "the daemon's user");
+  return new AfterimageError(
+    "SNAPSHOT_NOT_ALLOWED",
+    `The daemon's user may not read all rows of table ${formatTableName(schema, table)}.`,
+    `GRANT USAGE ON SCHEMA ${inSchema} TO ${to}; GRANT SELECT ON ${of} TO ${to}; under row-level security the user needs BYPASSRLS. Or set snapshot: never.`,
+    { cause },
+  );
+}
+
+// What a schema record says of a table is not enough: types by their name, and the publication's row filter. One that
+// publishes the whole schema or database has none.
+const DESCRIBE = `
+  SELECT pg_current_snapshot()::text AS snapshot, pg_current_wal_insert_lsn()::text AS lsn,
+         to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp,
+         current_setting('wal_block_size') AS block, current_setting('server_encoding') AS encoding,
+         (SELECT setting FROM pg_settings WHERE name = 'wal_segment_size') AS segment,
+         c.oid, c.relkind AS kind,
+         (SELECT json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, -1), 'oid', a.atttypid::bigint,
+                                            'typmod', a.atttypmod) ORDER BY a.attnum)
+            FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
+         (SELECT pg_get_expr(pr.prqual, pr.prrelid)
+            FROM pg_publication_rel pr JOIN pg_publication p ON p.oid = pr.prpubid
+           WHERE pr.prpubid = $2 AND pr.prrelid = c.oid AND NOT p.puballtables
+             AND NOT EXISTS (SELECT FROM pg_publication_namespace pn
+                              WHERE pn.pnpubid = $2 AND pn.pnnspid = c.relnamespace)) AS filter
+    FROM pg_class c WHERE c.oid = $1::regclass`;
+
+const SHORT_HEADER = 24n;
+const LONG_HEADER = 40n;
+
+/**
+ * An insert position right behind a page's header is where the record before it ended, at the page's boundary; the
+ * server will never say that it has sent more than that boundary before it writes the next record.
+ */
+export function withoutPageHeader(lsn: Lsn, blockBytes: bigint, segmentBytes: bigint): Lsn {
+  const inPage = lsn % blockBytes;
+  const header = (lsn - inPage) % segmentBytes === 0n ? LONG_HEADER : SHORT_HEADER;
+  return inPage === header ? toLsn(lsn - header) : lsn;
+}

@@ -1,0 +1,26 @@
+// Who has written to a table and is not over: their locks tell, to every user, until after others can see their rows.
+import type pg from "pg";
+
+// One look at the locks: a lock on the table and the lock on the own xid are both held from the first row on until the
+// transaction is visible, so whoever committed and waits for a standby is in here. A session that is known to be idle in
+// its transaction has not committed; of other users' sessions only their locks are known.
+// https://www.postgresql.org/docs/current/view-pg-locks.html
+const WRITERS = `
+  WITH locks AS MATERIALIZED (
+    SELECT locktype, relation, transactionid, virtualtransaction, pid, mode, database FROM pg_locks WHERE granted
+  )
+  SELECT DISTINCT own.transactionid::text AS xid
+    FROM locks own
+    JOIN locks held ON held.virtualtransaction = own.virtualtransaction
+    LEFT JOIN pg_stat_activity a ON a.pid = own.pid
+   WHERE own.locktype = 'transactionid' AND own.mode = 'ExclusiveLock'
+     AND held.locktype = 'relation' AND held.mode NOT IN ('AccessShareLock', 'RowShareLock')
+     AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+     AND held.relation IN (SELECT $1::oid UNION SELECT relid FROM pg_partition_tree($1::oid))
+     AND coalesce(a.state, '') NOT LIKE 'idle in transaction%'`;
+
+/** Xids of transactions that hold a writer's lock on the table or one of its partitions; a prepared one too. */
+export async function readWriters(client: pg.Client, table: number): Promise<string[]> {
+  const { rows } = await client.query(WRITERS, [table]);
+  return rows.map(({ xid }) => xid);
+}

@@ -1,0 +1,125 @@
+// Faults 47 and 52: commits that are streamed before anybody can see them, and DDL beside a snapshot.
+import pg from "pg";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { type Servers, startServers } from "../../dev/servers/servers.ts";
+import { requestSnapshot, statusOf } from "../support/admin.ts";
+import { CapturedStream } from "../support/captured-stream.ts";
+import { verifyDatabase } from "../support/verify-run.ts";
+import { waitFor } from "../support/wait-for.ts";
+
+let servers: Servers;
+let stream: CapturedStream;
+const clients: pg.Client[] = [];
+beforeAll(async () => {
+  servers = await startServers({ own: true });
+});
+afterEach(async () => {
+  await standby("");
+  await Promise.all(clients.splice(0).map((client) => client.end()));
+  await stream.drop();
+});
+afterAll(() => servers?.stop());
+
+/** Smallest chunks. */
+const SMALL = { AFTERIMAGE_BATCH_MAX_BYTES: "64KiB" };
+const TABLE = `CREATE TABLE t (id int PRIMARY KEY, v text, pad text DEFAULT repeat('x', 400));
+  INSERT INTO t SELECT g, 'old' FROM generate_series(1, 20000) g`;
+
+async function connect(): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: stream.database.url });
+  await client.connect();
+  clients.push(client);
+  return client;
+}
+
+/** Commits wait for this standby, which never comes. */
+async function standby(name: string): Promise<void> {
+  await stream.sqlAfresh(`ALTER SYSTEM SET synchronous_standby_names = '${name}'`);
+  await stream.sqlAfresh("SELECT pg_reload_conf()");
+  await waitFor(
+    async () => (await stream.sqlAfresh("SHOW synchronous_standby_names")).rows[0]!.synchronous_standby_names === name,
+    { what: `synchronous_standby_names = '${name}'` },
+  );
+}
+
+const eventsOf = async (id: number) => (await stream.stored()).filter(({ event }) => event.key?.id === id);
+const streamed = (id: number) =>
+  waitFor(async () => (await eventsOf(id)).some(({ event }) => event.operation === "update"), {
+    what: `the change of row ${id} in the stream`,
+  });
+const snapshot = async () => (await statusOf(stream.daemon)).snapshot;
+const over = () => waitFor(async () => (await snapshot()).length === 0, { what: "the end of it", timeout: 60_000 });
+const waits = () =>
+  waitFor(async () => (await snapshot())[0]?.waitingFor?.startsWith("transaction ") === true, {
+    what: "it to wait for the transaction",
+    timeout: 30_000,
+  });
+
+async function expectEqual(): Promise<void> {
+  await stream.published();
+  const { code, kinds, output } = await verifyDatabase(stream);
+  expect({ code, kinds }, output).toEqual({ code: 0, kinds: [] });
+}
+
+test("a change that was streamed and waits for a standby is not followed by the row that others still see", async () => {
+  stream = await CapturedStream.create(TABLE, SMALL, servers);
+  const writer = await connect();
+  await standby("ghost");
+  const commit = writer.query("UPDATE t SET v = 'new' WHERE id = 5");
+  await streamed(5);
+  expect((await stream.sqlAfresh("SELECT v FROM t WHERE id = 5")).rows).toEqual([{ v: "old" }]);
+  expect(await requestSnapshot(stream.daemon, "public.t")).toBeNull();
+  await waits();
+  expect((await stream.stored()).some(({ event }) => event.operation === "read")).toBe(false);
+  await standby("");
+  await commit;
+  await over();
+  expect((await eventsOf(5)).at(-1)?.event.after).toMatchObject({ v: "new" });
+  await expectEqual();
+}, 120_000);
+
+test("the same in the middle of a snapshot, for rows that are still to be read, and after a kill there", async () => {
+  stream = await CapturedStream.create(TABLE, { ...SMALL, AFTERIMAGE_SNAPSHOT: "initial" }, servers);
+  const [one, other] = [await connect(), await connect()];
+  await standby("ghost");
+  const commits = [
+    one.query("UPDATE t SET v = 'new' WHERE id = 19990"),
+    other.query("UPDATE t SET id = -19991, v = 'moved' WHERE id = 19991"),
+  ];
+  await streamed(19990);
+  await waits();
+  const { rows } = (await snapshot())[0]!;
+  expect(rows).toBeLessThan(19_990);
+  await stream.daemon.kill();
+  await stream.start();
+  await waits();
+  expect((await eventsOf(19990)).map(({ event }) => event.operation)).toEqual(["update"]);
+  await standby("");
+  await Promise.all(commits);
+  await over();
+  expect((await eventsOf(19990)).at(-1)?.event.after).toMatchObject({ v: "new" });
+  expect((await eventsOf(19991)).at(-1)?.event.operation).toBe("delete");
+  await expectEqual();
+}, 120_000);
+
+test("DDL waits no longer than a chunk takes, and what comes after it has the new columns", async () => {
+  stream = await CapturedStream.create(TABLE, { ...SMALL, AFTERIMAGE_SNAPSHOT: "initial" }, servers);
+  const [ddl, application] = [await connect(), await connect()];
+  let longest = 0;
+  const timed = async (work: Promise<unknown>) => {
+    const begun = performance.now();
+    await work;
+    longest = Math.max(longest, performance.now() - begun);
+  };
+  for (let round = 0; round < 6 && (await snapshot()).length > 0; round++) {
+    await Promise.all([
+      timed(ddl.query(round % 2 === 0 ? "ALTER TABLE t ADD COLUMN extra int" : "ALTER TABLE t DROP COLUMN extra")),
+      timed(application.query(`UPDATE t SET v = 'round ${round}' WHERE id % 1000 = ${round}`)),
+    ]);
+  }
+  expect(longest).toBeLessThan(2_000);
+  await application.query("ALTER TABLE t ADD COLUMN more text");
+  await over();
+  await application.query("UPDATE t SET more = 'x'");
+  await expectEqual();
+}, 120_000);
