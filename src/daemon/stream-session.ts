@@ -45,6 +45,8 @@ interface Lost {
   onLost: (error: Error) => void;
   /** The connection that makes publication and slot. */
   catalog: pg.Client | null;
+  /** The attempt has failed: that the stream is then closed is no loss of it. */
+  isOver: boolean;
 }
 
 export class StreamSession {
@@ -92,6 +94,7 @@ export class StreamSession {
         lost.error ??= error;
       },
       catalog: null,
+      isOver: false,
     };
     const abort = async () => {
       if (lost.catalog !== null) {
@@ -109,6 +112,7 @@ export class StreamSession {
       }
       return session;
     } catch (error) {
+      lost.isOver = true;
       await resources.disposeAsync();
       // A query on a lost connection fails without a code; the loss itself has one.
       throw lost.error ?? error;
@@ -144,7 +148,9 @@ export class StreamSession {
     const stream = await connections.replication(config.postgres, { slot, publication }, `${name} replication`, signal);
     await keep(resources, () => stream.close());
     // From the start on: a stream that was lost while the rest was opened ends the attempt.
-    let onStreamLost = onLost;
+    let onStreamLost = (error: Error) => {
+      if (!lost.isOver) onLost(error);
+    };
     stream.lost.catch((error) => onStreamLost(streamLost(config.stream, error)));
     failpoint("session.slot-held");
     const feedback = new Feedback((update) => stream.sendStatusUpdate(update));
