@@ -47,10 +47,11 @@ async function ask(url: string, ...statements: string[]): Promise<Record<string,
   }
 }
 
+/** What was confirmed; `restart_lsn` the server moves by itself, up to there, when somebody streams. */
 const slot = (server: PostgresServer) =>
   ask(
     at(server),
-    `SELECT restart_lsn::text AS restart, confirmed_flush_lsn::text AS confirmed FROM pg_replication_slots
+    `SELECT confirmed_flush_lsn::text AS confirmed FROM pg_replication_slots
       WHERE slot_name = 'afterimage_${stream.stream}'`,
   );
 
