@@ -121,6 +121,8 @@ export class TableReading {
         }
       } catch (error) {
         if (errorCode(error) === LOCK_NOT_GRANTED) {
+          // REINDEX holds an index that is asked for only while rows are read: then the transaction is still there.
+          await reader.end();
           waits("a lock on the table");
         } else if (errorCode((error as Error).cause) === COLUMN_GONE && this.#shape !== null) {
           this.#shape = null;
