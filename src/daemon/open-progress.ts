@@ -36,7 +36,10 @@ export interface OpenProgress {
   readonly snapshots: SnapshotBook;
   /** The captured tables that are in the publication, by OID. */
   readonly captured: ReadonlyMap<number, CapturedTable>;
-  /** A captured table as the catalogue has it now; null when it is not published any more. */
+  /**
+   * A captured table as the catalogue has it now; null when it is not published any more. Throws TABLE_RENAMED and
+   * TABLE_REPUBLISHED.
+   */
   describe(oid: number): Promise<CapturedTable | null>;
   /** What the operator should know though it stops nothing. */
   readonly notes: readonly string[];
@@ -175,6 +178,11 @@ async function checkedProgress(
     snapshots: new SnapshotBook(goingOn),
     captured,
     describe: async (table) => {
+      // One that was renamed is not gone: its rows are still to be read once it has its name again.
+      checkContinuity(
+        resolver.inForce().filter(({ oid }) => oid === table),
+        await describeTables(client, publication.oid, [table]),
+      );
       const [published] = await readPublishedTables(client, publication.oid, [table]);
       return published === undefined ? null : asCaptured(await resolver.register(published));
     },

@@ -26,7 +26,7 @@ export interface ReadingParts {
   readonly place: (after: Lsn, build: BuildEvents) => Promise<void>;
   /** Asks the server how far it has sent. */
   readonly ask: () => void;
-  /** The table as the catalogue has it now; null when it is not published any more. */
+  /** The table as the catalogue has it now; null when it is not published any more. Throws when it was renamed. */
   readonly describe: (oid: number) => Promise<CapturedTable | null>;
   /** Xids of transactions that write to the table. */
   readonly writers: (oid: number) => Promise<string[]>;
@@ -96,7 +96,11 @@ export class TableReading {
       try {
         const start = await reader.begin(this.#named);
         if (start === null) {
-          return null;
+          if ((await this.#parts.describe(this.#named.oid)) === null) {
+            return null;
+          }
+          await sleep(pause, undefined, { signal });
+          continue;
         }
         const missing = window.missing(start.sight);
         if (missing.length === 0 && start.shape === this.#shape) {

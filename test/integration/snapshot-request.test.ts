@@ -1,5 +1,6 @@
 // Snapshots on demand: asked of the running daemon, kept through a restart, and taken by views.
 import { DatabaseSync } from "node:sqlite";
+import pg from "pg";
 import { afterEach, expect, onTestFinished, test } from "vitest";
 import { createConsumer, sqliteStore } from "../../src/sdk/index.ts";
 import { adminAddress, requestSnapshot, statusOf } from "../support/admin.ts";
@@ -142,3 +143,47 @@ test("a table that is new to a stream is read at the next start; one that is emp
   await stream.sql("INSERT INTO empty VALUES (1)");
   expect(await operations()).toHaveLength(503);
 });
+
+/** A transaction that stays open, and idle, until it is ended. */
+async function idle(sql: string): Promise<{ commit(): Promise<void> }> {
+  const client = new pg.Client({ connectionString: stream.database.url });
+  await client.connect();
+  onTestFinished(() => client.end());
+  await client.query(`BEGIN; ${sql}`);
+  return { commit: async () => void (await client.query("COMMIT")) };
+}
+const waitsFor = (what: string) =>
+  waitFor(async () => (await statusOf(stream.daemon)).snapshot[0]?.waitingFor?.startsWith(what) === true, {
+    what: `it to wait for ${what}`,
+    timeout: 30_000,
+  });
+async function expectEqual(): Promise<void> {
+  await stream.published();
+  const { code, kinds, output } = await verifyDatabase(stream);
+  expect({ code, kinds }, output).toEqual({ code: 0, kinds: [] });
+}
+
+test("a table that is renamed while it is read halts; its snapshot goes on when it has its name again", async () => {
+  stream = await CapturedStream.create(TABLE);
+  const renaming = await idle("ALTER TABLE t RENAME TO u");
+  expect(await requestSnapshot(stream.daemon, "public.t")).toBeNull();
+  await waitsFor("a lock");
+  await renaming.commit();
+  expect(await stream.daemon.exited({ timeout: 30_000 })).toMatchObject({ code: 4 });
+  expect(stream.daemon.output()).toContain('"code":"TABLE_RENAMED"');
+  expect(await operations()).toEqual(["gap"]);
+  await stream.sqlAfresh("ALTER TABLE u RENAME TO t");
+  await stream.start();
+  await over();
+  await expectEqual();
+}, 60_000);
+
+test("an index that is rebuilt meanwhile is waited for", async () => {
+  stream = await CapturedStream.create(TABLE);
+  const rebuilding = await idle("REINDEX INDEX t_pkey");
+  expect(await requestSnapshot(stream.daemon, "public.t")).toBeNull();
+  await waitsFor("a lock");
+  await rebuilding.commit();
+  await over();
+  await expectEqual();
+}, 60_000);
