@@ -174,7 +174,7 @@ export class Snapshotter {
     });
   }
 
-  async #readTable(client: pg.Client, { oid, table, rows, where }: TableSnapshot): Promise<void> {
+  async #readTable(client: pg.Client, { oid, table, rows, where, cursor }: TableSnapshot): Promise<void> {
     const { config, publication, tables } = this.#parts;
     const work: Work = { begun: performance.now(), rowsBefore: rows, waitingFor: null };
     this.#work.set(oid, work);
@@ -183,7 +183,9 @@ export class Snapshotter {
         ...this.#parts,
         reader: new SnapshotReader(client, publication),
         maxBytes: Math.min(CHUNK_BYTES, config.batch.maxBytes),
-        writers: () => readWriters(client, oid),
+        // Before the first chunk also those that are idle: they may have written before the table was published, and
+        // Postgres streams nothing of that.
+        writers: () => readWriters(client, oid, cursor === null),
         waits: (what) => {
           work.waitingFor = what;
         },

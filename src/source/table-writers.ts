@@ -2,8 +2,9 @@
 import type pg from "pg";
 
 // One look at the locks: a lock on the table and the lock on the own xid are both held from the first row on until the
-// transaction is visible, so whoever committed and waits for a standby is in here. A session that is known to be idle in
-// its transaction has not committed; of other users' sessions only their locks are known.
+// transaction is visible, so whoever committed and waits for a standby is in here. Weaker locks write no rows: CREATE INDEX
+// and VACUUM hold them for long. A session that is known to be idle in its transaction has not committed; of other users'
+// sessions only their locks are known.
 // https://www.postgresql.org/docs/current/view-pg-locks.html
 const WRITERS = `
   WITH locks AS MATERIALIZED (
@@ -14,13 +15,16 @@ const WRITERS = `
     JOIN locks held ON held.virtualtransaction = own.virtualtransaction
     LEFT JOIN pg_stat_activity a ON a.pid = own.pid
    WHERE own.locktype = 'transactionid' AND own.mode = 'ExclusiveLock'
-     AND held.locktype = 'relation' AND held.mode NOT IN ('AccessShareLock', 'RowShareLock')
+     AND held.locktype = 'relation' AND held.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
      AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
      AND held.relation IN (SELECT $1::oid UNION SELECT relid FROM pg_partition_tree($1::oid))
-     AND coalesce(a.state, '') NOT LIKE 'idle in transaction%'`;
+     AND ($2 OR coalesce(a.state, '') NOT LIKE 'idle in transaction%')`;
 
-/** Xids of transactions that hold a writer's lock on the table or one of its partitions; a prepared one too. */
-export async function readWriters(client: pg.Client, table: number): Promise<string[]> {
-  const { rows } = await client.query(WRITERS, [table]);
+/**
+ * Xids of transactions that hold a writer's lock on the table or one of its partitions; a prepared one too. `idle`: also
+ * of those that have surely not committed.
+ */
+export async function readWriters(client: pg.Client, table: number, idle: boolean): Promise<string[]> {
+  const { rows } = await client.query(WRITERS, [table, idle]);
   return rows.map(({ xid }) => xid);
 }

@@ -187,3 +187,16 @@ test("an index that is rebuilt meanwhile is waited for", async () => {
   await over();
   await expectEqual();
 }, 60_000);
+
+test("what an open transaction wrote before its table was published is read after its end", async () => {
+  stream = await CapturedStream.create("CREATE TABLE first (id int PRIMARY KEY)", { AFTERIMAGE_SNAPSHOT: "initial" });
+  await stream.daemon.kill("SIGTERM");
+  await stream.sql(TABLE);
+  const writing = await idle("INSERT INTO t VALUES (901, 'before', 'x'); UPDATE t SET v = 'before' WHERE id = 3");
+  await stream.start();
+  await waitsFor("transaction ");
+  await writing.commit();
+  await over();
+  expect((await stream.events()).filter(({ key }) => key?.id === 901)).toMatchObject([{ operation: "read" }]);
+  await expectEqual();
+}, 60_000);
