@@ -22,7 +22,7 @@ import { CAPTURE_ENDED, checkContinuity, republished } from "./continuity.ts";
 import { decide } from "./error-policy.ts";
 import { checkNothingPublished } from "./nothing-published.ts";
 import { addNewTables, nameUncaptured, publicationLost } from "./open-slot.ts";
-import { resumeOf } from "./resume.ts";
+import { resumeOf, sameSettings } from "./resume.ts";
 import { SnapshotBook } from "./snapshot-book.ts";
 import { planSnapshots } from "./snapshot-plan.ts";
 import { checkStart, publicationChanged, publicationForeign, type ServerFacts } from "./start-checks.ts";
@@ -148,7 +148,7 @@ async function checkedProgress(
     resolver,
     topics,
     config,
-    stored !== null && stored.resume !== server.resume,
+    stored !== null && !sameSettings(stored.resume, server.resume),
   );
   const known = new Set(schemas.map(({ schema }) => schema));
   const fresh = tables.filter(({ encoder }) => !schemas.some(({ table }) => table === encoder.schema.table));

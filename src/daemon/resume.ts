@@ -21,3 +21,6 @@ export function resumeOf(config: Config, server: ServerIdentity, publication: Pu
   const hash = createHash("sha256").update(JSON.stringify(inputs)).digest("hex").slice(0, 16);
   return `${hash}/${config.kafka.partitions}`;
 }
+
+/** Records of earlier versions have the hash alone. */
+export const sameSettings = (one: string, other: string): boolean => one.split("/")[0] === other.split("/")[0];

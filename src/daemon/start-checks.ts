@@ -3,6 +3,7 @@
 import { AfterimageError } from "../errors.ts";
 import { formatLsn, type Lsn } from "../event/lsn.ts";
 import type { Progress } from "../event/progress.ts";
+import { sameSettings } from "./resume.ts";
 
 export interface ServerFacts {
   readonly systemId: string;
@@ -63,7 +64,7 @@ export function checkStart(stored: Progress, server: ServerFacts): void {
     );
   }
   checkPartitions(stored.resume, server.resume);
-  if (stored.last !== null && !stored.last.complete && stored.resume !== server.resume) {
+  if (stored.last !== null && !stored.last.complete && !sameSettings(stored.resume, server.resume)) {
     throw halt(
       "RESUME_MISMATCH",
       "A transaction is published in part, and what decides its events has changed since: tables, keyless, the publication's options, or the server's version.",

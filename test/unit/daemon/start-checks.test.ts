@@ -80,6 +80,7 @@ describe("goes on", () => {
     ["when the settings changed, the number of partitions did not", { resume: "other/4" }, { resume: "same/4" }],
     ["before the first event, with other settings", { resume: "other" }, { last: null }],
     ["inside a transaction with the same settings", {}, inPart()],
+    ["inside one when nobody noted the number of partitions", { resume: "same/8" }, inPart()],
     ["on a promoted standby that had everything", { timeline: 4, switchPoint: lsn(0x120) }],
     ["on a promoted standby that left later", { timeline: 5, switchPoint: lsn(0x121) }],
   ])("%s", (_, server, stored) => {
