@@ -24,7 +24,7 @@ import { checkNothingPublished } from "./nothing-published.ts";
 import { addNewTables, nameUncaptured, publicationLost } from "./open-slot.ts";
 import { resumeOf, sameSettings } from "./resume.ts";
 import { SnapshotBook } from "./snapshot-book.ts";
-import { planSnapshots } from "./snapshot-plan.ts";
+import { nameLate, planSnapshots } from "./snapshot-plan.ts";
 import { checkStart, publicationChanged, publicationForeign, type ServerFacts } from "./start-checks.ts";
 import { isExcluded, isSelected, TableResolver } from "./table-resolver.ts";
 
@@ -168,7 +168,7 @@ async function checkedProgress(
     const inForce = resolver.inForce();
     const oids = inForce.map((schema) => schema.oid);
     const notes = checkContinuity(inForce, await describeTables(other, server.publication, oids));
-    return [...notes, ...(await nameUncaptured(other, config, now))];
+    return [...notes, ...nameLate(inForce, captured), ...(await nameUncaptured(other, config, now))];
   };
   return {
     publisher,

@@ -135,11 +135,12 @@ export async function nameUncaptured(
     return [];
   }
   const named = await readNamedTables(client, publication.oid);
+  const before = config.snapshot === "never" ? ", and rows written before that are not in the stream" : "";
   return (await readCandidateTables(client))
     .filter((table) => isSelected(config.tables, table) && !named.has(table.oid))
     .map(
       ({ schema, table }) =>
-        `Table ${formatTableName(schema, table)} matches but is not captured yet: the next start adds it, and rows written before that are not in the stream.`,
+        `Table ${formatTableName(schema, table)} matches but is not captured yet: the next start adds it${before}.`,
     );
 }
 

@@ -40,7 +40,7 @@ export class SqliteTransaction {
       throw new AfterimageError(
         "ROW_UNKNOWN",
         `The view's table ${table} lacks the row of an event that leaves ${this.#unchanged.join(", ")} unchanged, so its values are not known.`,
-        "The row is older than the stream. Take a snapshot of the table: afterimage snapshot TABLE.",
+        "The row is older than the stream, and a snapshot taken now would stand behind this event. Rebuild the stream with snapshot: initial: afterimage drop STREAM --topics, then start.",
       );
     }
     if (this.#snapshot?.leftovers === true) {
