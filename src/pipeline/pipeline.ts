@@ -37,6 +37,16 @@ export class Pipeline {
     this.#parts = parts;
     const { resume, maxBytes, lingerMs, source, snapshot = NO_SNAPSHOT } = parts;
     this.#snapshot = snapshot;
+    this.#placements = new Placements({
+      from: resume.endLsn,
+      ready: () => this.#sequencer.canPlace && !this.#over,
+      nextSequence: () => this.#sequencer.place(),
+      placed: (events) => {
+        this.#budget.take(events.reduce((sum, { bytes }) => sum + bytes, 0));
+        this.#loop.placed(events);
+      },
+      state: () => snapshot.state,
+    });
     this.#loop = new PublishLoop(
       {
         publish: parts.publish,
@@ -46,27 +56,18 @@ export class Pipeline {
             parts.confirm(progress.endLsn);
           }
           this.#budget.release(batch.bytes);
-          this.#placements.published(progress.sequence);
+          this.#placements.published(progress.sequence, batch.snapshot);
         },
         failed: (error) => this.fail(error),
         inTransaction: () => this.#sequencer.inTransaction,
         lingerMs,
       },
-      new BatchAssembler(maxBytes, resume, () => snapshot.state),
+      new BatchAssembler(maxBytes, resume, () => this.#placements.carried()),
     );
     this.#sequencer = new Sequencer(resume, this.#relations, {
       event: (event) => this.#add(event),
       committed: (transaction, endLsn) => this.#loop.committed(transaction, endLsn),
       advanced: (lsn) => this.#loop.advanced(lsn),
-    });
-    this.#placements = new Placements({
-      from: resume.endLsn,
-      ready: () => this.#sequencer.canPlace && !this.#over,
-      nextSequence: () => this.#sequencer.place(),
-      placed: (events) => {
-        this.#budget.take(events.reduce((sum, { bytes }) => sum + bytes, 0));
-        this.#loop.placed(events);
-      },
     });
     this.#budget = new ByteBudget(
       maxBytes * BATCHES_HELD,
@@ -105,7 +106,7 @@ export class Pipeline {
 
   /**
    * Puts events of the daemon's own into the stream, between transactions, as soon as everything up to `after` was
-   * handed over. Resolves once they are durable; rejects when the run ends before.
+   * handed over. Resolves once they, or the state that they left, are durable; rejects when the run ends before.
    */
   place(after: Lsn, build: BuildEvents): Promise<void> {
     const durable = this.#placements.place(after, build);

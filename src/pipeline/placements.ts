@@ -1,6 +1,7 @@
 // Where events of the daemon's own are put into the stream: between source transactions, once everything below a
 // position was handed over; and who waits until they are durable.
 import type { Lsn } from "../event/lsn.ts";
+import type { SnapshotState } from "../event/snapshot-state.ts";
 import type { EncodedEvent } from "../sink/encode-event.ts";
 
 /** Makes the events at the moment they are put; each takes the next sequence. Everything up to `lsn` stands before. */
@@ -13,6 +14,8 @@ export interface PlacementParts {
   readonly ready: () => boolean;
   readonly nextSequence: () => number;
   readonly placed: (events: readonly EncodedEvent[]) => void;
+  /** How far snapshots are now; as stored when this run begins. */
+  readonly state: () => SnapshotState;
 }
 
 interface Waiting {
@@ -26,11 +29,17 @@ export class Placements {
   #position: Lsn;
   #waiting: Waiting[] = [];
   #placed: { readonly sequence: number; readonly durable: PromiseWithResolvers<void> }[] = [];
+  /** Those that only changed the state, and in which revision of it. */
+  #unstored: { readonly revision: number; readonly durable: PromiseWithResolvers<void> }[] = [];
+  readonly #revisions = new WeakMap<SnapshotState, number>();
+  #revision = 0;
+  #storedRevision: number;
   #ended: Error | null = null;
 
   constructor(parts: PlacementParts) {
     this.#parts = parts;
     this.#position = parts.from;
+    this.#storedRevision = this.#revisionOf(parts.state());
   }
 
   /** Everything that ends at or below it was handed over. */
@@ -40,7 +49,7 @@ export class Placements {
     }
   }
 
-  /** Resolves once the events are durable, at once when there are none; rejects when the run ends before. */
+  /** Resolves once the events, or the state that they left, are durable; rejects when the run ends before. */
   place(after: Lsn, build: BuildEvents): Promise<void> {
     const durable = Promise.withResolvers<void>();
     if (this.#ended === null) {
@@ -61,25 +70,48 @@ export class Placements {
     for (const { build, durable } of due) {
       const events = build(this.#position, this.#parts.nextSequence);
       this.#parts.placed(events);
-      if (events.length === 0) {
-        durable.resolve();
-      } else {
+      if (events.length > 0) {
         this.#placed.push({ sequence: events.at(-1)!.sequence, durable });
+      } else {
+        this.#unstored.push({ revision: this.#revisionOf(this.#parts.state()), durable });
+        this.#resolveStored();
       }
     }
   }
 
-  /** Everything up to this sequence is durable. */
-  published(sequence: number): void {
+  /** The state that a batch is going to carry. */
+  carried(): SnapshotState {
+    const state = this.#parts.state();
+    this.#revisionOf(state);
+    return state;
+  }
+
+  /** Everything up to this sequence is durable, and so is this state. */
+  published(sequence: number, state: SnapshotState): void {
+    this.#storedRevision = Math.max(this.#storedRevision, this.#revisionOf(state));
+    this.#resolveStored();
     while (this.#placed.length > 0 && this.#placed[0]!.sequence <= sequence) {
       this.#placed.shift()!.durable.resolve();
+    }
+  }
+
+  /** A state is another object when it has changed, so their order is that in which they are seen. */
+  #revisionOf(state: SnapshotState): number {
+    const revision = this.#revisions.get(state) ?? ++this.#revision;
+    this.#revisions.set(state, revision);
+    return revision;
+  }
+
+  #resolveStored(): void {
+    while (this.#unstored.length > 0 && this.#unstored[0]!.revision <= this.#storedRevision) {
+      this.#unstored.shift()!.durable.resolve();
     }
   }
 
   /** The run is over: whoever waits is told. */
   end(): void {
     this.#ended ??= new Error("The run has ended.");
-    for (const { durable } of [...this.#waiting.splice(0), ...this.#placed.splice(0)]) {
+    for (const { durable } of [...this.#waiting.splice(0), ...this.#placed.splice(0), ...this.#unstored.splice(0)]) {
       durable.reject(this.#ended);
     }
   }

@@ -16,7 +16,9 @@ describe("placements", () => {
   let ready = true;
   let sequence = 0;
   let placed: EncodedEvent[] = [];
+  let current: SnapshotState = [];
   const placements = () => {
+    current = [];
     ready = true;
     sequence = 0;
     placed = [];
@@ -25,6 +27,7 @@ describe("placements", () => {
       ready: () => ready,
       nextSequence: () => ++sequence,
       placed: (events) => placed.push(...events),
+      state: () => current,
     });
   };
   const one = (_: unknown, next: () => number) => [encodedEvent(next())];
@@ -47,15 +50,38 @@ describe("placements", () => {
     expect(placed.map((event) => event.sequence)).toEqual([1]);
     await Promise.resolve();
     expect(durable).toBe(false);
-    all.published(1);
+    all.published(1, current);
     await vi.waitFor(() => expect(durable).toBe(true));
   });
 
-  test("a position that was passed already does not wait; no events are durable at once", async () => {
+  test("a position that was passed already does not wait; what changes nothing is durable at once", async () => {
     const all = placements();
     const nothing = all.place(lsn(100), () => []);
     all.settle();
     await nothing;
+  });
+
+  test("without events they are durable with the state that they left, not with a batch that was made before", async () => {
+    const all = placements();
+    const before = state(1);
+    current = before;
+    expect(all.carried()).toBe(before);
+    let durable = false;
+    void all
+      .place(lsn(100), () => {
+        current = state(2);
+        return [];
+      })
+      .then(() => {
+        durable = true;
+      });
+    all.settle();
+    all.published(7, before);
+    await Promise.resolve();
+    expect(durable).toBe(false);
+    current = state(3);
+    all.published(7, all.carried());
+    await vi.waitFor(() => expect(durable).toBe(true));
   });
 
   test("the end of the run rejects those that wait, those that are not durable, and those that come later", async () => {
