@@ -7,6 +7,8 @@ import type { SnapshotSide } from "../pipeline/parts.ts";
 
 export class SnapshotBook implements SnapshotSide {
   #state: SnapshotState;
+  /** Keys to read again that are not in `#state` yet: one transaction may name very many. */
+  readonly #noted = new Map<number, string[][]>();
   /** Tables that are being read now. */
   readonly #watches = new Map<number, TableWatch>();
 
@@ -15,6 +17,13 @@ export class SnapshotBook implements SnapshotSide {
   }
 
   get state(): SnapshotState {
+    if (this.#noted.size > 0) {
+      this.#state = this.#state.map((entry) => {
+        const noted = this.#noted.get(entry.oid);
+        return noted === undefined ? entry : { ...entry, again: [...entry.again, ...noted] };
+      });
+      this.#noted.clear();
+    }
     return this.#state;
   }
 
@@ -23,7 +32,7 @@ export class SnapshotBook implements SnapshotSide {
       return;
     }
     const { oid } = event.table.encoder.schema;
-    const entry = this.get(oid);
+    const entry = this.#state.find((one) => one.oid === oid);
     if (entry === undefined) {
       return;
     }
@@ -32,27 +41,29 @@ export class SnapshotBook implements SnapshotSide {
     if (watch !== undefined || entry.cursor !== null) {
       const key = keyToReadAgain(event);
       if (key !== null) {
-        this.change(oid, { again: [...entry.again, key] });
+        const noted = this.#noted.get(oid) ?? [];
+        noted.push(key);
+        this.#noted.set(oid, noted);
       }
     }
   }
 
   get(oid: number): TableSnapshot | undefined {
-    return this.#state.find((entry) => entry.oid === oid);
+    return this.state.find((entry) => entry.oid === oid);
   }
 
   add(entry: TableSnapshot): void {
-    this.#state = [...this.#state, entry];
+    this.#state = [...this.state, entry];
   }
 
   change(oid: number, what: Partial<TableSnapshot>): void {
-    this.#state = this.#state.map((entry) => (entry.oid === oid ? { ...entry, ...what } : entry));
+    this.#state = this.state.map((entry) => (entry.oid === oid ? { ...entry, ...what } : entry));
   }
 
   /** The snapshot of this table is over. */
   remove(oid: number): void {
     this.#watches.delete(oid);
-    this.#state = this.#state.filter((entry) => entry.oid !== oid);
+    this.#state = this.state.filter((entry) => entry.oid !== oid);
   }
 
   /** From now on every event of the table is noted. */
