@@ -34,6 +34,7 @@ export class Window {
   readonly #writers: readonly string[];
   readonly #notes = new Map<string, Note[]>();
   readonly #truncates: Note[] = [];
+  #noted = 0;
 
   constructor(streamed: Iterable<readonly [string, Lsn]>, writers: Iterable<string>) {
     this.#streamed = Array.from(streamed, ([id, commitLsn]) => ({ id, commitLsn }));
@@ -46,7 +47,13 @@ export class Window {
     return [...new Set([...streamed, ...this.#writers.filter((xid) => !sight.isOver(xid))])];
   }
 
+  /** How many events are noted. */
+  get noted(): number {
+    return this.#noted;
+  }
+
   note(key: string, note: Note): void {
+    this.#noted++;
     const notes = this.#notes.get(key);
     if (notes === undefined) {
       this.#notes.set(key, [note]);

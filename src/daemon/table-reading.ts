@@ -38,6 +38,8 @@ export interface ReadingParts {
 const MOST_ROWS = 10_000;
 /** Keys that are read again at a time. */
 const MOST_KEYS = 500;
+/** Events that a window holds while its chunk waits to be counted. */
+const MOST_NOTED = 100_000;
 const FIRST_PAUSE_MS = 5;
 const LONGEST_PAUSE_MS = 1_000;
 const ASK_EVERY_MS = 20;
@@ -90,7 +92,7 @@ export class TableReading {
   /** A chunk that counts; null when the table is gone. */
   async #readChunk(keys: CountedChunk["keys"]): Promise<CountedChunk | null> {
     const { reader, signal, waits } = this.#parts;
-    const window = this.#watch.open();
+    let window = this.#watch.open();
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
       signal.throwIfAborted();
       try {
@@ -110,6 +112,12 @@ export class TableReading {
           return { ...start, ...chunk, window, keys };
         }
         await reader.end();
+        // It may wait for hours, and what a window notes is held in memory. Not every time: a server on which something
+        // is always streamed and not seen yet would never have a chunk that counts.
+        if (window.noted > MOST_NOTED) {
+          this.#watch.close(window, start.sight);
+          window = this.#watch.open();
+        }
         if (missing.length > 0) {
           waits(`transaction ${missing.slice(0, 3).join(", ")}, which others can't see yet`);
           failpoint("snapshot.chunk-not-counted");

@@ -33,6 +33,8 @@ const COMPACTED = {
   "retention.ms": "-1",
   "message.timestamp.type": "LogAppendTime",
   "min.compaction.lag.ms": String(7 * DAY_MS),
+  // A snapshot's list of keys to read again, and what a batch wrote to thousands of partitions, may need more than 1 MiB.
+  "max.message.bytes": String(16 * 1024 * 1024),
 };
 
 /** How long a topic may look absent before it is: brokers learn of a new one a moment later. */

@@ -135,6 +135,19 @@ describe("a row", () => {
     expect(fate(1, [[15, { operation: "truncate" }]], [])).toBe("publish");
   });
 
+  test("is noted once for each event, until another window takes over what its snapshot did not see", () => {
+    const watch = new TableWatch();
+    const first = watch.open();
+    watch.note(event(14, update(1)));
+    watch.note(event(15, update(1)));
+    expect(first.noted).toBe(2);
+    watch.close(first, sightBut(15));
+    const second = watch.open();
+    watch.note(event(16, update(2)));
+    expect([first.noted, second.noted]).toEqual([2, 1]);
+    expect(second.missing(sightBut(14, 15, 16))).toEqual(["15"]);
+  });
+
   test("streamed after the window was closed is not noted there", () => {
     const watch = new TableWatch();
     const window = watch.open();
