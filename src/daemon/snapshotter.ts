@@ -1,5 +1,6 @@
 // Takes snapshots while the stream goes on: opens each with a gap, reads several tables at a time over connections of
 // its own, and tells how far it is. What it has done stands in the progress record; a new session goes on from there.
+import { setTimeout as sleep } from "node:timers/promises";
 import type pg from "pg";
 import type { CapturedTable } from "../capture/captured-table.ts";
 import type { Config } from "../config/config.ts";
@@ -41,6 +42,9 @@ const CHUNK_BYTES = 1024 * 1024;
 /** The reason of the gap that opens a snapshot; `opensSnapshot` knows it by its beginning. */
 const REASON = "snapshot: every row of the table follows";
 
+const TOO_MANY_CONNECTIONS = "53300";
+const CONNECT_AGAIN_MS = 1_000;
+
 interface Work {
   readonly begun: number;
   readonly rowsBefore: number;
@@ -52,6 +56,8 @@ export class Snapshotter {
   readonly #over = new AbortController();
   readonly #work = new Map<number, Work>();
   readonly #workers = new Set<Promise<void>>();
+  /** Why there is no connection to read over; null when there is one, or none was asked for. */
+  #unconnected: string | null = null;
   /** What the operator should know of snapshots that were given up. */
   readonly notes: string[] = [];
 
@@ -124,7 +130,7 @@ export class Snapshotter {
         estimatedRows: estimate,
         rowsPerSecond: Math.round(rate),
         secondsLeft: left === null ? null : Math.round(left),
-        waitingFor: work?.waitingFor ?? null,
+        waitingFor: work === undefined ? this.#unconnected : work.waitingFor,
       };
     });
   }
@@ -166,7 +172,25 @@ export class Snapshotter {
   }
 
   async #readTables(): Promise<void> {
+    const { signal } = this.#over;
+    for (;;) {
+      try {
+        await this.#readWithClient();
+        return;
+      } catch (error) {
+        if (errorCode(error) !== TOO_MANY_CONNECTIONS) {
+          throw error;
+        }
+        // The stream has its own, and shall not end over it again and again.
+        this.#unconnected = "a connection: the server, or the user's limit, has no more";
+        await sleep(CONNECT_AGAIN_MS, undefined, { signal });
+      }
+    }
+  }
+
+  async #readWithClient(): Promise<void> {
     await withClient(this.#parts, this.#over.signal, async (client) => {
+      this.#unconnected = null;
       const next = () => this.#parts.book.state.find(({ oid }) => !this.#work.has(oid));
       for (let entry = next(); entry !== undefined; entry = next()) {
         await this.#readTable(client, entry);
