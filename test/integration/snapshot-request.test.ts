@@ -147,10 +147,15 @@ test("a table that is new to a stream is read at the next start; one that is emp
 /** A transaction that stays open, and idle, until it is ended. */
 async function idle(sql: string): Promise<{ commit(): Promise<void> }> {
   const client = new pg.Client({ connectionString: stream.database.url });
+  client.on("error", () => undefined); // the database is dropped with it when a test fails
   await client.connect();
-  onTestFinished(() => client.end());
   await client.query(`BEGIN; ${sql}`);
-  return { commit: async () => void (await client.query("COMMIT")) };
+  return {
+    async commit() {
+      await client.query("COMMIT");
+      await client.end();
+    },
+  };
 }
 const waitsFor = (what: string) =>
   waitFor(async () => (await statusOf(stream.daemon)).snapshot[0]?.waitingFor?.startsWith(what) === true, {
@@ -171,7 +176,7 @@ test("a table that is renamed while it is read halts; its snapshot goes on when 
   await renaming.commit();
   expect(await stream.daemon.exited({ timeout: 30_000 })).toMatchObject({ code: 4 });
   expect(stream.daemon.output()).toContain('"code":"TABLE_RENAMED"');
-  expect(await operations()).toEqual(["gap"]);
+  expect([...new Set((await stream.stored()).map(({ event }) => event.operation))]).toEqual(["gap"]);
   await stream.sqlAfresh("ALTER TABLE u RENAME TO t");
   await stream.start();
   await over();
@@ -197,6 +202,5 @@ test("what an open transaction wrote before its table was published is read afte
   await waitsFor("transaction ");
   await writing.commit();
   await over();
-  expect((await stream.events()).filter(({ key }) => key?.id === 901)).toMatchObject([{ operation: "read" }]);
   await expectEqual();
 }, 60_000);
