@@ -2,6 +2,7 @@
 import pg from "pg";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { type Servers, startServers } from "../../dev/servers/servers.ts";
+import { letCommitsWait } from "../support/absent-standby.ts";
 import { requestSnapshot, statusOf } from "../support/admin.ts";
 import { CapturedStream } from "../support/captured-stream.ts";
 import { verifyDatabase } from "../support/verify-run.ts";
@@ -14,7 +15,7 @@ beforeAll(async () => {
   servers = await startServers({ own: true });
 });
 afterEach(async () => {
-  await standby("");
+  await letCommitsGo();
   await Promise.all(clients.splice(0).map((client) => client.end()));
   await stream.drop();
 });
@@ -32,14 +33,10 @@ async function connect(): Promise<pg.Client> {
   return client;
 }
 
-/** Commits wait for this standby, which never comes. */
-async function standby(name: string): Promise<void> {
-  await stream.sqlAfresh(`ALTER SYSTEM SET synchronous_standby_names = '${name}'`);
+/** Commits wait no longer. */
+async function letCommitsGo(): Promise<void> {
+  await stream.sqlAfresh("ALTER SYSTEM SET synchronous_standby_names = ''");
   await stream.sqlAfresh("SELECT pg_reload_conf()");
-  await waitFor(
-    async () => (await stream.sqlAfresh("SHOW synchronous_standby_names")).rows[0]!.synchronous_standby_names === name,
-    { what: `synchronous_standby_names = '${name}'` },
-  );
 }
 
 const eventsOf = async (id: number) => (await stream.stored()).filter(({ event }) => event.key?.id === id);
@@ -64,14 +61,14 @@ async function expectEqual(): Promise<void> {
 test("a change that was streamed and waits for a standby is not followed by the row that others still see", async () => {
   stream = await CapturedStream.create(TABLE, SMALL, servers);
   const writer = await connect();
-  await standby("ghost");
+  await letCommitsWait(stream.database.url);
   const commit = writer.query("UPDATE t SET v = 'new' WHERE id = 5");
   await streamed(5);
   expect((await stream.sqlAfresh("SELECT v FROM t WHERE id = 5")).rows).toEqual([{ v: "old" }]);
   expect(await requestSnapshot(stream.daemon, "public.t")).toBeNull();
   await waits();
   expect((await stream.stored()).some(({ event }) => event.operation === "read")).toBe(false);
-  await standby("");
+  await letCommitsGo();
   await commit;
   await over();
   expect((await eventsOf(5)).at(-1)?.event.after).toMatchObject({ v: "new" });
@@ -81,7 +78,7 @@ test("a change that was streamed and waits for a standby is not followed by the 
 test("the same in the middle of a snapshot, for rows that are still to be read, and after a kill there", async () => {
   stream = await CapturedStream.create(TABLE, { ...SMALL, AFTERIMAGE_SNAPSHOT: "initial" }, servers);
   const [one, other] = [await connect(), await connect()];
-  await standby("ghost");
+  await letCommitsWait(stream.database.url);
   const commits = [
     one.query("UPDATE t SET v = 'new' WHERE id = 19990"),
     other.query("UPDATE t SET id = -19991, v = 'moved' WHERE id = 19991"),
@@ -94,7 +91,7 @@ test("the same in the middle of a snapshot, for rows that are still to be read, 
   await stream.start();
   await waits();
   expect((await eventsOf(19990)).map(({ event }) => event.operation)).toEqual(["update"]);
-  await standby("");
+  await letCommitsGo();
   await Promise.all(commits);
   await over();
   expect((await eventsOf(19990)).at(-1)?.event.after).toMatchObject({ v: "new" });

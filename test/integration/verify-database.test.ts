@@ -4,6 +4,7 @@ import pg from "pg";
 import { expect, inject, onTestFinished, test, vi } from "vitest";
 import { startPostgres } from "../../dev/servers/servers.ts";
 import { canonicalSql, valueToken } from "../../src/verify/canonical.ts";
+import { letCommitsWait } from "../support/absent-standby.ts";
 import { CapturedStream } from "../support/captured-stream.ts";
 import { verifyDatabase } from "../support/verify-run.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -205,12 +206,7 @@ test("a commit that waits for a synchronous standby is published, but the tables
   await stream.sql("SET synchronous_commit = local; INSERT INTO public.t SELECT n, 0 FROM generate_series(1, 10) n");
   await stream.published();
   const waiting = await connect(stream.database.url);
-  await stream.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
-  await stream.sql("SELECT pg_reload_conf()");
-  await waitFor(
-    async () => (await waiting.query("SHOW synchronous_standby_names")).rows[0].synchronous_standby_names === "nobody",
-    { what: "the setting" },
-  );
+  await letCommitsWait(stream.database.url);
   const hanging = waiting.query("UPDATE public.t SET n = 1 WHERE id = 1").catch(() => undefined);
   await waitFor(async () => (await stream.stored()).some(({ event }) => event.operation === "update"), {
     what: "the update in Kafka",
