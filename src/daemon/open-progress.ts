@@ -11,9 +11,10 @@ import type { TableSchema } from "../event/schema.ts";
 import { failpoint } from "../failpoint.ts";
 import type { KafkaConnection } from "../kafka/connection.ts";
 import { TransactionalProducer } from "../kafka/transactional-producer.ts";
-import { readProgress, readSchemas, waitUntilNoOpenTransaction } from "../sink/progress-log.ts";
+import { waitUntilNoOpenTransaction } from "../sink/held-topics.ts";
+import { readProgress, readSchemas } from "../sink/progress-log.ts";
 import { Publisher } from "../sink/publisher.ts";
-import { Topics, topicRecreated } from "../sink/topics.ts";
+import { Topics } from "../sink/topics.ts";
 import { describeTables, readPublishedTables, readServerIdentity } from "../source/catalog.ts";
 import { type PublicationState, readPublication } from "../source/publication.ts";
 import { readSlot, type SlotState } from "../source/slot.ts";
@@ -265,13 +266,7 @@ async function checkTables(
   });
   const kept = inForce.filter((schema) => !excluded.includes(schema));
   const notes = checkContinuity(kept, described);
-  for (const { table, topicId } of kept) {
-    const name = parseTableName(table);
-    const topic = await topics.findExisting(topics.nameOf(name.schema, name.table));
-    if (topic.id !== topicId) {
-      throw topicRecreated(topic.name);
-    }
-  }
+  await topics.verifyKept(kept, TRANSACTION_TIMEOUT_MS);
   const latest = resolver.latest();
   const captured = (await readPublishedTables(client, publication)).filter((table) => resolver.isCaptured(table));
   for (const { oid, schema, table } of captured) {

@@ -31,19 +31,58 @@ export async function fetchOffsets(
   return { earliest, lastStable, highWatermark };
 }
 
-function fetchOffset(connection: KafkaConnection, place: TopicPartition, kind: OffsetKind): Promise<bigint> {
-  const resource = `topic ${place.topic} partition ${place.partition}`;
+/** Of a partition, where its first open transaction begins. */
+export interface HeldPartition extends TopicPartition {
+  readonly lastStable: bigint;
+}
+
+/** Those of the partitions in which a transaction is open now. Throws as `fetchOffsets`. */
+export async function findHeld(
+  connection: KafkaConnection,
+  places: readonly TopicPartition[],
+): Promise<HeldPartition[]> {
+  // In this order, for the reason above.
+  const stable = await fetchEach(connection, places, "lastStable");
+  const ends = await fetchEach(connection, places, "highWatermark");
+  return stable
+    .filter(({ offset }, at) => offset !== ends[at]!.offset)
+    .map(({ offset, ...place }) => ({ ...place, lastStable: offset }));
+}
+
+/** In the order of the places, with one request to each leader. */
+async function fetchEach(
+  connection: KafkaConnection,
+  places: readonly TopicPartition[],
+  kind: OffsetKind,
+): Promise<(TopicPartition & { offset: bigint })[]> {
+  const found = new Map<string, bigint>();
+  const keyOf = ({ topic, partition }: TopicPartition) => `${topic}/${partition}`;
   return untilAnswered(new Deadline(connection.requestTimeoutMs), async () => {
-    const leader = await connection.leaderOf(place.topic, place.partition);
-    const [reply] = await connection.send(leader, listOffsets([place], kind));
-    if (reply?.error === ErrorCode.NONE) {
-      return reply.offset;
+    const missing = places.filter((place) => !found.has(keyOf(place)));
+    const leaders = await connection.leadersOf(missing);
+    const replies = await Promise.all(
+      [...leaders].map(([leader, led]) => connection.send(leader, listOffsets(led, kind))),
+    );
+    const byPlace = new Map(replies.flat().map((reply) => [keyOf(reply), reply]));
+    let moved: Error | undefined;
+    for (const place of missing) {
+      const { error, offset } = byPlace.get(keyOf(place)) ?? { error: ErrorCode.UNKNOWN_SERVER_ERROR, offset: 0n };
+      const resource = `topic ${place.topic} partition ${place.partition}`;
+      if (error === ErrorCode.NONE) {
+        found.set(keyOf(place), offset);
+      } else if (isLeaderError(error)) {
+        connection.forgetLeaders([place]);
+        moved = notReady(error, "ListOffsets", resource);
+      } else {
+        throw refused(error, "ListOffsets", resource);
+      }
     }
-    const error = reply?.error ?? ErrorCode.UNKNOWN_SERVER_ERROR;
-    if (!isLeaderError(error)) {
-      throw refused(error, "ListOffsets", resource);
-    }
-    connection.forgetLeaders([place]);
-    return new Again(notReady(error, "ListOffsets", resource), 50);
+    return moved === undefined
+      ? places.map((place) => ({ ...place, offset: found.get(keyOf(place))! }))
+      : new Again(moved, 50);
   });
+}
+
+async function fetchOffset(connection: KafkaConnection, place: TopicPartition, kind: OffsetKind): Promise<bigint> {
+  return (await fetchEach(connection, [place], kind))[0]!.offset;
 }

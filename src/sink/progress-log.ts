@@ -1,5 +1,4 @@
 // Reads back what the stream has published: the last progress record, and the schema records.
-import { AfterimageError } from "../errors.ts";
 import { progressTopic } from "../event/identifier.ts";
 import { type Progress, parseProgress } from "../event/progress.ts";
 import { parseSchema, type TableSchema } from "../event/schema.ts";
@@ -18,32 +17,6 @@ export async function readProgress(connection: KafkaConnection, topic: string): 
 export async function holdsProgress(connection: KafkaConnection, stream: string): Promise<boolean> {
   const topic = progressTopic(stream);
   return (await describeTopics(connection, [topic])).has(topic) && (await readProgress(connection, topic)) !== null;
-}
-
-/**
- * Waits until no transaction is open on the topic: an open one hides every newer committed record from read_committed
- * readers. Resolves with the topic's end, the offset of the next record. Throws PROGRESS_HELD after `patienceMs`.
- */
-export async function waitUntilNoOpenTransaction(
-  connection: KafkaConnection,
-  topic: string,
-  patienceMs: number,
-): Promise<bigint> {
-  const deadline = performance.now() + patienceMs;
-  for (;;) {
-    const { lastStable, highWatermark } = await fetchOffsets(connection, topic, 0);
-    if (lastStable === highWatermark) {
-      return highWatermark;
-    }
-    if (performance.now() > deadline) {
-      throw new AfterimageError(
-        "PROGRESS_HELD",
-        `An open transaction of another producer holds topic ${topic} at offset ${lastStable}; newer records can't be seen.`,
-        `Find it with kafka-transactions.sh find-hanging --topic ${topic} --partition 0, and abort it. Only afterimage may write to this topic.`,
-      );
-    }
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
 }
 
 /** Every schema record of the stream, in order. */

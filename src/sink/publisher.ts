@@ -9,10 +9,12 @@ import type { SnapshotState } from "../event/snapshot-state.ts";
 import { failpoint } from "../failpoint.ts";
 import type { KafkaConnection } from "../kafka/connection.ts";
 import { AmbiguousOutcome } from "../kafka/errors.ts";
+import type { TopicPartition } from "../kafka/protocol/transaction.ts";
 import type { ProducerRecord, TransactionalProducer } from "../kafka/transactional-producer.ts";
 import { Absence, TRY_AGAIN_MS, throughAbsence } from "./absence.ts";
 import type { EncodedEvent } from "./encode-event.ts";
-import { readProgress, waitUntilNoOpenTransaction } from "./progress-log.ts";
+import { waitUntilNoOpenTransaction, waitUntilNothingHeld } from "./held-topics.ts";
+import { readProgress } from "./progress-log.ts";
 
 /** What one Kafka transaction publishes; without events it only moves `endLsn`, or the state of a snapshot. */
 export interface PublishableBatch {
@@ -94,7 +96,7 @@ export class Publisher {
         failpoint("publisher.ambiguous");
         await throughAbsence(() => this.#producer.reinitialise(), absence);
         failpoint("publisher.reinitialised");
-        stored = await throughAbsence(() => this.#readBack(), absence);
+        stored = await throughAbsence(() => this.#readBack(batch), absence);
         failpoint("publisher.read-back");
       }
     }
@@ -107,9 +109,10 @@ export class Publisher {
   }
 
   /** The stored progress when the batch turned out to be committed, null when it was not. */
-  async #readBack(): Promise<Progress | null> {
+  async #readBack(batch: PublishableBatch): Promise<Progress | null> {
     const { progressTopic, transactionTimeoutMs } = this.#options;
     this.#progressEnd = await waitUntilNoOpenTransaction(this.#connection, progressTopic, transactionTimeoutMs);
+    await waitUntilNothingHeld(this.#connection, placesOf(groupByPartition(batch.events)), transactionTimeoutMs);
     const stored = await readProgress(this.#connection, progressTopic);
     const before = this.#progress;
     const unchanged =
@@ -137,9 +140,7 @@ export class Publisher {
       const schemaRecords = fresh.map((schema) => ({ key: String(schema.schema), value: encodeSchema(schema) }));
       records.set(schemasTopic, new Map([[0, schemaRecords]]));
     }
-    const partitions = [...records].flatMap(([topic, byPartition]) =>
-      [...byPartition.keys()].map((partition) => ({ topic, partition })),
-    );
+    const partitions = placesOf(records);
     try {
       failpoint("publisher.before-begin");
       await this.#producer.begin([...partitions, { topic: progressTopic, partition: 0 }]);
@@ -228,6 +229,12 @@ function groupByPartition(events: readonly EncodedEvent[]): Map<string, Map<numb
     }
   }
   return records;
+}
+
+function placesOf(records: ReadonlyMap<string, ReadonlyMap<number, unknown>>): TopicPartition[] {
+  return [...records].flatMap(([topic, byPartition]) =>
+    [...byPartition.keys()].map((partition) => ({ topic, partition })),
+  );
 }
 
 function append(byPartition: Map<number, EncodedEvent[]>, partition: number, event: EncodedEvent): void {

@@ -1,10 +1,12 @@
 // The stream's topics: named, checked against what the broker has, and created with the design's policies.
 import { setTimeout as sleep } from "node:timers/promises";
 import { AfterimageError } from "../errors.ts";
-import { progressTopic, schemasTopic, tableTopic } from "../event/identifier.ts";
+import { parseTableName, progressTopic, schemasTopic, tableTopic } from "../event/identifier.ts";
 import { failpoint } from "../failpoint.ts";
 import type { KafkaConnection } from "../kafka/connection.ts";
+import type { TopicPartition } from "../kafka/protocol/transaction.ts";
 import { createTopic, describeTopics, listTopicNames, type TopicDescription } from "../kafka/topics.ts";
+import { waitUntilNothingHeld } from "./held-topics.ts";
 import { holdsCommittedRecord } from "./progress-log.ts";
 
 export interface TopicSettings {
@@ -98,6 +100,28 @@ export class Topics {
       }
       await sleep(LOOK_AGAIN_MS);
     }
+  }
+
+  /**
+   * The topics of tables that were captured before are those that were written to, and nothing is open in them. Throws
+   * TOPIC_MISSING, TOPIC_RECREATED or TOPIC_HELD.
+   */
+  async verifyKept(
+    kept: readonly { readonly table: string; readonly topicId: string }[],
+    patienceMs: number,
+  ): Promise<void> {
+    const places: TopicPartition[] = [];
+    for (const { table, topicId } of kept) {
+      const name = parseTableName(table);
+      const found = await this.findExisting(this.nameOf(name.schema, name.table));
+      if (found.id !== topicId) {
+        throw topicRecreated(found.name);
+      }
+      for (let partition = 0; partition < found.partitions; partition++) {
+        places.push({ topic: found.name, partition });
+      }
+    }
+    await waitUntilNothingHeld(this.#connection, places, patienceMs);
   }
 
   /** Throws TOPIC_FOREIGN when a topic that is to be taken into use holds records already. */

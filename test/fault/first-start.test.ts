@@ -1,7 +1,8 @@
 // A first start that meets lost replies, and topics that others wrote to, held, deleted or changed.
 import { afterEach, expect, inject, test } from "vitest";
 import { KafkaConnection } from "../../src/kafka/connection.ts";
-import { waitUntilNoOpenTransaction } from "../../src/sink/progress-log.ts";
+import { waitUntilNoOpenTransaction, waitUntilNothingHeld } from "../../src/sink/held-topics.ts";
+import { Topics } from "../../src/sink/topics.ts";
 import { CapturedStream } from "../support/captured-stream.ts";
 import { API, KafkaProxy } from "../support/kafka-proxy.ts";
 import { kafkaClient } from "../support/topics.ts";
@@ -131,6 +132,32 @@ test("an open transaction of another producer on the progress topic: PROGRESS_HE
   await expect(waitUntilNoOpenTransaction(connection, topic, 200)).rejects.toMatchObject({ code: "PROGRESS_HELD" });
   await transaction.abort();
   await expect(waitUntilNoOpenTransaction(connection, topic, 10_000)).resolves.toBeTypeOf("bigint");
+  await connection.close();
+  await producer.disconnect();
+});
+
+test("an open transaction of another producer on a table's topic: TOPIC_HELD, however a start or a retry looks", async () => {
+  stream = await CapturedStream.create(TABLE);
+  await stream.published();
+  await stream.daemon.kill("SIGTERM");
+  const topic = `${stream.stream}.public.t`;
+  const producer = kafkaClient().producer({ transactionalId: `${stream.stream}-other`, maxInFlightRequests: 1 });
+  await producer.connect();
+  const transaction = await producer.transaction();
+  await transaction.send({ topic, messages: [{ key: "x", value: "{}", partition: 2 }] });
+  const connection = await KafkaConnection.connect({ brokers: inject("brokers"), clientId: "afterimage-test" });
+  const places = [0, 1, 2, 3].map((partition) => ({ topic, partition }));
+  const settings = { stream: stream.stream, partitions: 4, replicationFactor: -1, overrides: [] };
+  const topics = new Topics(connection, settings);
+  const kept = [{ table: "public.t", topicId: (await topics.findExisting(topic)).id }];
+  await expect(waitUntilNothingHeld(connection, places, 200)).rejects.toMatchObject({
+    code: "TOPIC_HELD",
+    message: expect.stringContaining("partition 2"),
+  });
+  await expect(topics.verifyKept(kept, 200)).rejects.toMatchObject({ code: "TOPIC_HELD" });
+  await transaction.abort();
+  await waitUntilNothingHeld(connection, places, 10_000);
+  await topics.verifyKept(kept, 10_000);
   await connection.close();
   await producer.disconnect();
 });

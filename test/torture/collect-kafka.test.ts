@@ -1,6 +1,7 @@
 // What readers get: committed records with their producers, to the end, and by one who follows through a broker's death.
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type OwnServer, startKafka } from "../../dev/servers/servers.ts";
+import { settledTransactions } from "../../dev/servers/settled.ts";
 import { KafkaConnection } from "../../src/kafka/connection.ts";
 import { createTopic } from "../../src/kafka/topics.ts";
 import { TransactionalProducer } from "../../src/kafka/transactional-producer.ts";
@@ -48,6 +49,9 @@ test("a follower sees what is committed, once, in order, with its producers, als
     await first.write(table, ["3"]);
     await first.write(`${stream}.schemas`, ["a schema"]);
     await first.close();
+    // A coordinator that finds a partition without leader when it starts takes the topic for a deleted one, and never
+    // writes the marker of a transaction that it had promised to commit (seen with Kafka 4.3.1).
+    await settledTransactions([kafka.address], 60_000);
     await kafka.kill();
     await kafka.start();
     const second = await openWriter(stream);
