@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 export interface WaitOptions {
   /** Named in the error when the time is over. */
   what: string;
-  /** Milliseconds; 20,000 by default. */
+  /** Milliseconds; 60,000 by default. A bound, not a claim: machines may be slow. */
   timeout?: number;
 }
 
@@ -14,7 +14,7 @@ export interface WaitOptions {
  */
 export async function waitFor<T>(
   condition: () => T | Promise<T>,
-  { what, timeout = 20_000 }: WaitOptions,
+  { what, timeout = 60_000 }: WaitOptions,
 ): Promise<Exclude<T, undefined | null | false>> {
   const deadline = Date.now() + timeout;
   for (;;) {

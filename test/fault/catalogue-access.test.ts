@@ -46,7 +46,7 @@ test("Postgres's password is changed: the daemon backs off, and takes the new on
     await daemon.kill();
     await captured.sql(`DROP ROLE ${role}`);
   }
-}, 60_000);
+});
 
 // Numbers of the protocol: org.apache.kafka.common.acl and resource.
 const TOPIC = 2;
@@ -93,4 +93,4 @@ test("the right to write to a topic, then any right to the stream's topics, is t
   }
   expect((await captured.events()).map(({ key }) => key?.id)).toEqual(numbers(1, 400));
   expect((await captured.stored()).map(({ event }) => event.sequence)).toEqual(numbers(1, 400));
-}, 120_000);
+});

@@ -37,13 +37,13 @@ test("a jsonb value of 64 MB halts with RECORD_TOO_LARGE, with less than a secon
   const tap = await restartTapped();
   await stream.sql(insertLarge("t"));
   await stream.sql(`INSERT INTO t VALUES (3, '{}')`);
-  expect(await stream.daemon.exited({ timeout: 60_000 })).toMatchObject({ code: 4 });
+  expect(await stream.daemon.exited()).toMatchObject({ code: 4 });
   expect(stream.daemon.output()).toContain('"code":"RECORD_TOO_LARGE"');
   await tap.close();
   expectInTime(tap);
   expect((await stream.stored()).map(({ event }) => event.sequence)).toEqual([1]);
   expect(await stream.confirmedFlushLsn()).toBeLessThanOrEqual((await stream.progress())!.endLsn);
-}, 120_000);
+});
 
 test("one in a table that is not captured goes by", async () => {
   stream = await CapturedStream.create(
@@ -53,11 +53,11 @@ test("one in a table that is not captured goes by", async () => {
   const tap = await restartTapped();
   await stream.sql(insertLarge("other"));
   await stream.sql(`INSERT INTO t VALUES (1, '{}')`);
-  expect((await stream.published(60_000)).sequence).toBe(1);
+  expect((await stream.published()).sequence).toBe(1);
   expectInTime(tap);
   await stream.daemon.kill();
   await tap.close();
-}, 120_000);
+});
 
 test("a table of 1,600 columns, the most there can be, also after all but ten of them were dropped", async () => {
   const columns = Array.from({ length: 1_599 }, (_, at) => `c${at} int`).join(", ");
@@ -73,7 +73,7 @@ test("a table of 1,600 columns, the most there can be, also after all but ten of
     id: 1,
     ...Object.fromEntries(values.slice(0, 10).map((at) => [`c${at}`, at === 3 ? -3 : at])),
   });
-}, 60_000);
+});
 
 /** The catalogue says ten thousand: AFTERIMAGE_TEST_TABLES=10000. */
 const TABLES = Number(process.env.AFTERIMAGE_TEST_TABLES ?? 1_000);
@@ -100,7 +100,7 @@ test(`${TABLES} tables beside the captured one, all of them written to: memory s
   const before = peakMiB();
   for (const id of [1, 2]) await ofEach(`INSERT INTO other.t%s VALUES (${id}, repeat(''x'', 1000))`);
   await stream.sql("INSERT INTO t VALUES (2)");
-  expect((await stream.published(60_000)).sequence).toBe(2);
+  expect((await stream.published()).sequence).toBe(2);
   expect(peakMiB() - before).toBeLessThan(100);
 }, 300_000);
 

@@ -16,12 +16,12 @@ const TABLE = "CREATE TABLE t (id int PRIMARY KEY, note text DEFAULT repeat('x',
 const create = (settings: Record<string, string> = {}) => CapturedStream.create(TABLE, settings, servers);
 const insert = (from: number, to: number) =>
   stream.sqlAfresh(`INSERT INTO t SELECT g FROM generate_series(${from}, ${to}) g`);
-const keys = async () => (await stream.events(60_000)).map(({ key }) => key?.id);
+const keys = async () => (await stream.events()).map(({ key }) => key?.id);
 const numbers = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, at) => from + at);
 
 async function halts(code: string): Promise<void> {
   const daemon = stream.spawn();
-  expect(await daemon.exited({ timeout: 30_000 })).toMatchObject({ code: 4 });
+  expect(await daemon.exited()).toMatchObject({ code: 4 });
   expect(daemon.output()).toContain(`"code":"${code}"`);
 }
 
@@ -45,7 +45,7 @@ test("crashes right after checkpoints, while changes are confirmed, lose and dou
     await servers.postgres!.restart({ mode: "immediate" });
   }
   expect(await keys()).toEqual(numbers(1, 10_000));
-}, 120_000);
+});
 
 test("WAL that the slot needs is gone: SLOT_LOST at every start, and the slot stays as it is", async () => {
   stream = await create();
@@ -66,7 +66,7 @@ test("WAL that the slot needs is gone: SLOT_LOST at every start, and the slot st
     expect(await slot()).toEqual(before);
   }
   expect((await stream.stored()).length).toBe(10);
-}, 90_000);
+});
 
 test("max_slot_wal_keep_size gives the slot up: SLOT_LOST, not a new slot", async () => {
   stream = await create();
@@ -91,7 +91,7 @@ test("max_slot_wal_keep_size gives the slot up: SLOT_LOST, not a new slot", asyn
     await limit("-1");
   }
   expect((await stream.stored()).length).toBe(10);
-}, 60_000);
+});
 
 test("a slot that was dropped and made again: SLOT_AHEAD, and nothing is published past the gap", async () => {
   stream = await create();
@@ -107,7 +107,7 @@ test("a slot that was dropped and made again: SLOT_AHEAD, and nothing is publish
   await halts("SLOT_AHEAD");
   expect(await slot()).toEqual(before);
   expect((await stream.stored()).length).toBe(10);
-}, 60_000);
+});
 
 test("a prepared transaction outlives an immediate stop of the server", async () => {
   stream = await create();
@@ -126,7 +126,7 @@ test("a prepared transaction outlives an immediate stop of the server", async ()
   await servers.postgres!.restart({ mode: "immediate" });
   await insert(23, 23);
   expect(await keys()).toEqual([21, 22, 1, 2, 3, 23]);
-}, 90_000);
+});
 
 test("a daemon that works through a backlog does not hold up a fast shutdown", async () => {
   stream = await create({ AFTERIMAGE_BATCH_MAX_BYTES: "64KiB" });
@@ -139,7 +139,7 @@ test("a daemon that works through a backlog does not hold up a fast shutdown", a
   const behind = (await stream.progress())!.sequence;
   expect(behind).toBeLessThan(30_000);
   await servers.postgres!.start();
-  expect((await stream.published(60_000)).sequence).toBe(30_000);
+  expect((await stream.published()).sequence).toBe(30_000);
   const sequences = (await stream.stored()).map(({ event }) => event.sequence);
   expect(sequences.every((sequence, at) => sequence === at + 1)).toBe(true);
-}, 120_000);
+});

@@ -33,7 +33,7 @@ test.each(moments)("killed at $api $moment $nth", async ({ api, moment, nth }) =
   proxy.strikeAt(API[api], nth, moment, () => process.kill(daemon.pid, "SIGKILL"));
   const writing = new AbortController();
   const writer = write(writing.signal);
-  const { signal } = await daemon.exited({ timeout: 30_000 });
+  const { signal } = await daemon.exited();
   writing.abort();
   await writer;
   expect(signal).toBe("SIGKILL");
@@ -51,7 +51,7 @@ async function write(signal: AbortSignal): Promise<void> {
 
 test("afterwards every change is there once, in order", async () => {
   await stream.start();
-  await stream.published(60_000);
+  await stream.published();
   const state = playTopic(await readTopic(inject("brokers"), `${stream.stream}.public.t`));
   expect(state).toMatchObject({ missing: [], duplicates: [], outOfOrder: [], unresolved: [] });
   const { rows } = await stream.sql("SELECT id::text, note FROM t ORDER BY id");

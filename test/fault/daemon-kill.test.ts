@@ -70,7 +70,7 @@ test("ten kills under load: table and topic are equal, the sequence is gapless, 
     const [a, b] = [events[next - 1]!.transaction, events[next]!.transaction];
     expect(parseLsn(a.lsn) < parseLsn(b.lsn) || (a.lsn === b.lsn && a.index < b.index)).toBe(true);
   }
-}, 180_000);
+});
 
 test("killed inside one large transaction that is published in pieces, it goes on at the next row", async () => {
   stream = await CapturedStream.create("CREATE TABLE t (id int PRIMARY KEY, note text)", {
@@ -88,11 +88,11 @@ test("killed inside one large transaction that is published in pieces, it goes o
     await stream.start();
   }
   expect(incomplete).toBeGreaterThan(0);
-  const progress = await stream.published(60_000);
+  const progress = await stream.published();
   expect(progress).toMatchObject({ sequence: 60_000, last: { index: 60_000, complete: true } });
   const events = (await stream.stored()).map(({ event }) => event);
   expect(events.length).toBe(60_000);
   expect(
     events.every(({ sequence, transaction }, place) => sequence === place + 1 && transaction.index === place + 1),
   ).toBe(true);
-}, 180_000);
+});

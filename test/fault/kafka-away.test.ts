@@ -25,7 +25,6 @@ async function walsender(stream: CapturedStream): Promise<unknown> {
 const becomes = (stream: CapturedStream, expected: object) =>
   waitFor(async () => expect(await seen(stream)).toMatchObject(expected), {
     what: JSON.stringify(expected),
-    timeout: 40_000,
   });
 
 test.concurrent.each([

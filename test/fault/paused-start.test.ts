@@ -33,7 +33,7 @@ test.each<Failpoint>(["session.slot-held", "producer.initialised", "progress.rea
     await stream.published();
     paused.kill("SIGCONT");
     // It may fence the one that took over before it knows that it has lost the slot; then either of them gets it.
-    await paused.says(/"state":"(standby|streaming)"/, { timeout: 30_000 });
+    await paused.says(/"state":"(standby|streaming)"/);
     await stream.sql("INSERT INTO t SELECT generate_series(5001, 5100)");
     const events = await stream.events();
     expect(events.map(({ sequence }) => sequence)).toEqual(Array.from({ length: 5100 }, (_, i) => i + 1));

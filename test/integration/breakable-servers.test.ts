@@ -52,14 +52,13 @@ test.each([15, 16, 17, 18] as const)(
       await rm(folder, { recursive: true });
     }
   },
-  120_000,
 );
 
 describe("a cluster of three", () => {
   let cluster: KafkaCluster;
   beforeAll(async () => {
     cluster = await startKafkaCluster({ nodes: 3 });
-  }, 120_000);
+  });
   afterAll(() => cluster?.remove());
 
   const partitionsOf = async (topic: string, brokers = cluster.brokers) => {
@@ -84,14 +83,13 @@ describe("a cluster of three", () => {
                 return false;
               },
             ),
-          { what: `${topic} to be known at ${broker}`, timeout: 60_000 },
+          { what: `${topic} to be known at ${broker}` },
         ),
       ),
     );
   const whole = (topic: string) =>
     waitFor(async () => (await partitionsOf(topic)).every(({ isr }) => isr.length === 3), {
       what: "all replicas to be in sync",
-      timeout: 60_000,
     });
 
   test("gives each topic three replicas, and leaders move when one is killed", async () => {
@@ -115,7 +113,7 @@ describe("a cluster of three", () => {
     } finally {
       await Promise.all([admin.disconnect(), producer.disconnect()]);
     }
-  }, 120_000);
+  });
 
   test("takes no record while two are gone, notices one that is frozen, and holds all when every node was killed", async () => {
     const producer = kafkaClient(cluster.brokers).producer({ retry: { retries: 0 } });
@@ -128,7 +126,7 @@ describe("a cluster of three", () => {
             () => true,
             () => false, // kafkajs asks for metadata before the next try
           ),
-        { what: value, timeout: 60_000 },
+        { what: value },
       );
     try {
       await cluster.nodes[2]!.kill();
@@ -159,5 +157,5 @@ describe("a cluster of three", () => {
     } finally {
       await producer.disconnect();
     }
-  }, 180_000);
+  });
 });

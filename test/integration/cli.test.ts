@@ -235,7 +235,7 @@ describe("the life of a daemon", () => {
     const stopped = await run(["stop", ...where]);
     expect(stopped.stdout).toContain(`Stopped stream ${stream}.`);
     expect(stopped.code).toBe(0);
-    expect(await daemon.exited({ timeout: 1_000 })).toEqual({ code: 0, signal: null });
+    expect(await daemon.exited()).toEqual({ code: 0, signal: null });
     expect(readPidFile(join(folder, `${stream}.pid`))).toBeNull();
     await database.client.query("TRUNCATE products");
   });

@@ -21,7 +21,7 @@ const slot = async () =>
 async function halts(settings: Record<string, string> = {}): Promise<string> {
   const [before, stored] = [await slot(), await stream.stored()];
   const daemon = stream.spawn(settings);
-  expect(await daemon.exited({ timeout: 30_000 })).toMatchObject({ code: 4 });
+  expect(await daemon.exited()).toMatchObject({ code: 4 });
   expect(await slot()).toEqual(before);
   expect(await stream.stored()).toEqual(stored);
   expect(daemon.output()).not.toMatch(/\n\s+at /);
@@ -63,7 +63,7 @@ describe("life", () => {
       await stream.sql("INSERT INTO t VALUES (2, 'b')");
       await stream.published();
       await first.kill();
-      await second.says('"state":"streaming"', { timeout: 15_000 });
+      await second.says('"state":"streaming"');
       await stream.sql("INSERT INTO t VALUES (3, 'c')");
       expect((await stream.events()).map(({ sequence }) => sequence)).toEqual([1, 2, 3]);
     } finally {
@@ -215,7 +215,7 @@ describe("halts", () => {
     await stream.published();
     await stream.sql("INSERT INTO t VALUES (2, repeat('0123456789abcdef', 1100000))");
     await stream.sql("INSERT INTO t VALUES (3, 'c')");
-    const { code } = await stream.daemon.exited({ timeout: 40_000 });
+    const { code } = await stream.daemon.exited();
     expect(code).not.toBe(0);
     expect(stream.daemon.output()).toContain("RECORD_TOO_LARGE");
     expect((await stream.stored()).map(({ event }) => event.sequence)).toEqual([1]);

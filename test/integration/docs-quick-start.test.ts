@@ -57,7 +57,7 @@ test("role, publication, doctor, start, a view, stop", async () => {
   );
   const afterimage = async (...args: string[]): Promise<string> => {
     const command = spawnCli([...args, "--config", "shop.yaml"], {}, folder);
-    const { code } = await command.exited({ timeout: 30_000 });
+    const { code } = await command.exited();
     expect(code, command.output()).toBe(0);
     return command.stdout();
   };

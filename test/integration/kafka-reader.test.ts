@@ -183,7 +183,7 @@ test("an absent topic or partition is named", async ({ connection, newTopic }) =
     code: "TOPIC_MISSING",
     message: expect.stringContaining(`${topic} partition 1`),
   });
-}, 30_000);
+});
 
 test("the last committed record is found behind aborted transactions, however many", async ({
   connection,

@@ -24,7 +24,7 @@ async function updateUnpublished(): Promise<void> {
 }
 
 async function halts(daemon = stream.spawn()): Promise<string> {
-  expect(await daemon.exited({ timeout: 30_000 })).toMatchObject({ code: 4 });
+  expect(await daemon.exited()).toMatchObject({ code: 4 });
   expect(daemon.output()).toContain("PUBLICATION_CHANGED");
   return daemon.output();
 }

@@ -13,7 +13,6 @@ afterEach(() => stream.drop());
 const snapshotOver = () =>
   waitFor(async () => (await stream.progress())?.snapshot.length === 0, {
     what: "the end of the snapshot",
-    timeout: 60_000,
   });
 
 /** The whole stream is proved, and folded equal to the tables as a whole. */
@@ -107,7 +106,7 @@ test("under writes that insert, change, re-key, delete and truncate, on several 
   await snapshotOver();
   await expectEqual();
   await expectChained("public.chain");
-}, 120_000);
+});
 
 test("values are what the stream prints of them", async () => {
   stream = await CapturedStream.create(

@@ -1,7 +1,7 @@
 // `afterimage verify --against-database` on real servers while writers write: equal tables are proved equal, and every
 // difference is found.
 import pg from "pg";
-import { expect, inject, onTestFinished, test, vi } from "vitest";
+import { expect, inject, onTestFinished, test } from "vitest";
 import { startPostgres } from "../../dev/servers/servers.ts";
 import { canonicalSql, valueToken } from "../../src/verify/canonical.ts";
 import { letCommitsWait } from "../support/absent-standby.ts";
@@ -10,8 +10,6 @@ import { verifyDatabase } from "../support/verify-run.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 // Each starts several processes; on a busy machine that takes its time.
-vi.setConfig({ testTimeout: 180_000 });
-
 async function capture(setup: string, settings: Record<string, string> = {}): Promise<CapturedStream> {
   const stream = await CapturedStream.create(setup, settings);
   onTestFinished(() => stream.drop());

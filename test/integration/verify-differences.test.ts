@@ -1,13 +1,11 @@
 // `afterimage verify --against-database` where tables and stream differ, or can't be compared: each is found and named,
 // and no value of a row is shown unless it was asked for.
-import { expect, onTestFinished, test, vi } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { CapturedStream } from "../support/captured-stream.ts";
 import { createDatabase } from "../support/database.ts";
 import { runVerify, type VerifyRun, verifyDatabase } from "../support/verify-run.ts";
 
 // Each starts a daemon and several processes; on a busy machine that takes its time.
-vi.setConfig({ testTimeout: 180_000 });
-
 async function capture(setup: string, settings: Record<string, string> = {}): Promise<CapturedStream> {
   const stream = await CapturedStream.create(setup, settings);
   onTestFinished(() => stream.drop());

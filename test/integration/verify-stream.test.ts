@@ -1,5 +1,5 @@
 // `afterimage verify` from Kafka alone: a whole stream is proved, also while it is written; what is gone or hidden is told.
-import { expect, onTestFinished, test, vi } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { progressTopic } from "../../src/event/identifier.ts";
 import { KafkaConnection } from "../../src/kafka/connection.ts";
 import { verify as runInProcess } from "../../src/verify/verify.ts";
@@ -9,8 +9,6 @@ import { kafkaClient } from "../support/topics.ts";
 import { runVerify } from "../support/verify-run.ts";
 
 // Each starts several processes; on a busy machine that takes its time.
-vi.setConfig({ testTimeout: 180_000 });
-
 const environmentOf = (name: string, brokers: readonly string[]): Record<string, string> => ({
   AFTERIMAGE_STREAM: name,
   AFTERIMAGE_KAFKA_BROKERS: brokers.join(","),

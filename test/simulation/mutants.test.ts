@@ -6,7 +6,7 @@ import { MUTANTS } from "./mutants/mutants.ts";
 /** As many seeds as CI runs. */
 const SEEDS = "2000";
 
-describe("seen", { concurrent: true, timeout: 180_000 }, () => {
+describe("seen", { concurrent: true, timeout: 600_000 }, () => {
   test.each(MUTANTS)("$name", async ({ name, from, seen }) => {
     const said = await runSeedsApart(["--from", String(from), "--seeds", SEEDS, "--stop-at-first"], name);
     expect(said).toMatch(seen);

@@ -10,7 +10,7 @@ const PASSED = FAILPOINTS.filter((name) =>
   /^(session|slot|topics|producer|progress|pipeline|batch|publisher|appender|publish-loop|feedback)\./.test(name),
 );
 
-test("seeds 1 to 2000", { timeout: 240_000 }, async () => {
+test("seeds 1 to 2000", { timeout: 600_000 }, async () => {
   const parts = await Promise.all(["1", "1001"].map((from) => runSeedsApart(["--from", from, "--seeds", "1000"])));
   for (const said of parts) {
     const wordsAfter = (start: string) => new RegExp(`^${start}: (.*)$`, "m").exec(said)?.[1]?.split(/[ ,]+/) ?? [said];

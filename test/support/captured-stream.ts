@@ -77,7 +77,7 @@ export class CapturedStream {
 
   async start(settings: Record<string, string> = {}): Promise<SpawnedDaemon> {
     this.#daemon = this.spawn(settings);
-    await this.#daemon.says(/"state":"(streaming|snapshotting)"/, { timeout: 30_000 });
+    await this.#daemon.says(/"state":"(streaming|snapshotting)"/);
     return this.#daemon;
   }
 
@@ -97,7 +97,7 @@ export class CapturedStream {
   }
 
   /** Waits until everything that is committed now is published. */
-  async published(timeout = 30_000): Promise<Progress> {
+  async published(timeout = 90_000): Promise<Progress> {
     // With synchronous_commit off the write position may lie below commits that are acknowledged: a commit that waits
     // brings it past them.
     await this.sqlAfresh("SET synchronous_commit = on; SELECT pg_current_xact_id()");

@@ -73,11 +73,11 @@ export function spawnNode(script: string, args: string[], env: NodeJS.ProcessEnv
       if (exit === undefined && child.exitCode === null && child.signalCode === null) send(signal);
       return gone;
     },
-    async exited({ timeout = 20_000 } = {}) {
+    async exited({ timeout = 60_000 } = {}) {
       await waitFor(() => exit !== undefined, { what: `the end of \`afterimage ${args[0]}\``, timeout });
       return gone;
     },
-    async says(pattern, { timeout = 20_000 } = {}) {
+    async says(pattern, { timeout = 60_000 } = {}) {
       const found = () => (typeof pattern === "string" ? text().includes(pattern) : pattern.test(text()));
       try {
         await waitFor(

@@ -59,7 +59,7 @@ export class NumberedWriter {
           throw error;
         }
       },
-      { what: "Kafka to answer", timeout: 60_000 },
+      { what: "Kafka to answer" },
     );
     return answer;
   }

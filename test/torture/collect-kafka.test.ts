@@ -75,4 +75,4 @@ test("a follower sees what is committed, once, in order, with its producers, als
   } finally {
     await follower.stop();
   }
-}, 180_000);
+});

@@ -74,7 +74,7 @@ async function playHistory(): Promise<Evidence> {
         if (workload.failure !== null) throw workload.failure;
         return workload.counters.committed > kill * 100;
       },
-      { what: "transactions", timeout: 60_000 },
+      { what: "transactions" },
     );
     await workload.pause();
     for (const statement of kill === 2 ? CERTAINLY : []) await stream.sql(statement);

@@ -14,7 +14,7 @@ import { Workload } from "./workload/workload.ts";
 let server: OwnServer;
 beforeAll(async () => {
   server = await startPostgres();
-}, 120_000);
+});
 afterAll(() => server.remove());
 
 async function ask(url: string, sql: string): Promise<Record<string, unknown>[]> {
@@ -49,7 +49,7 @@ test("killed sessions, an immediate stop and a killed server: it reconnects, and
         if (workload.failure !== null) throw workload.failure;
         return workload.counters.committed >= from + count;
       },
-      { what: "more transactions", timeout: 60_000 },
+      { what: "more transactions" },
     );
   };
   const faults: (() => Promise<unknown>)[] = [

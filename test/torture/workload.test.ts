@@ -107,7 +107,7 @@ test("the tables are described as events name and carry them", async () => {
 
 test("paused, nothing is under way; resumed, it goes on", async () => {
   const started = await begin();
-  await waitFor(() => started.counters.committed > 100, { what: "transactions", timeout: 30_000 });
+  await waitFor(() => started.counters.committed > 100, { what: "transactions" });
   await started.pause();
   const { transactions, rows } = started.counters;
   const active = await database.client.query(
@@ -119,13 +119,13 @@ test("paused, nothing is under way; resumed, it goes on", async () => {
   expect(after.audit.length).toBe(before.audit.length);
   expect(started.counters).toMatchObject({ transactions, rows });
   started.resume();
-  await waitFor(() => started.counters.transactions > transactions + 100, { what: "more", timeout: 30_000 });
+  await waitFor(() => started.counters.transactions > transactions + 100, { what: "more" });
   await started.stop();
 });
 
 test("an error that no fault explains is not swallowed", async () => {
   const started = await begin();
   await database.client.query("ALTER TABLE public.accounts RENAME COLUMN changes TO other");
-  await waitFor(() => started.failure !== null, { what: "the failure", timeout: 60_000 });
+  await waitFor(() => started.failure !== null, { what: "the failure" });
   await expect(started.stop()).rejects.toThrow(/column "changes".*does not exist|has no field "changes"/s);
 });

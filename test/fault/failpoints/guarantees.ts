@@ -16,7 +16,7 @@ export async function expectNothingConfirmedEarly(stream: CapturedStream): Promi
 
 /** Everything that is committed now is published once, in order; the topics played from the start are the tables. */
 export async function expectWhole(stream: CapturedStream, tables: readonly string[]): Promise<void> {
-  const { sequence } = await stream.published(60_000);
+  const { sequence } = await stream.published();
   const stored = await stream.stored();
   const bySequence = Map.groupBy(stored, ({ event }) => event.sequence);
   expect([...bySequence.keys()]).toEqual(Array.from({ length: sequence }, (_, at) => at + 1));

@@ -55,7 +55,7 @@ export function killInKafkaTrouble(kills: Kills): void {
     test("afterwards every change is there once, in order", async () => {
       await stream.start();
       await expectWhole(stream, ["t", "u"]);
-    }, 120_000);
+    });
   });
 }
 

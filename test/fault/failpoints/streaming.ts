@@ -99,7 +99,7 @@ export function killWhileStreaming(kills: Kills): void {
 
     kills.each(WHILE_STOPPING, async (moment) => {
       const stop = async (daemon: SpawnedDaemon) => {
-        await daemon.says('"state":"streaming"', { timeout: 30_000 });
+        await daemon.says('"state":"streaming"');
         daemon.child.kill("SIGTERM");
       };
       await workload.during(() => kills.at(moment, spawn, stop));
@@ -109,7 +109,7 @@ export function killWhileStreaming(kills: Kills): void {
     test("killed at daemon.backing-off", async () => {
       await workload.during(() =>
         kills.at("daemon.backing-off", spawn, async (daemon) => {
-          await daemon.says('"state":"streaming"', { timeout: 30_000 });
+          await daemon.says('"state":"streaming"');
           await stream.sql(
             "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE database = current_database()",
           );
@@ -123,12 +123,12 @@ export function killWhileStreaming(kills: Kills): void {
       await kills.at("daemon.standby-entered", spawn);
       await workload.during(() =>
         kills.at("daemon.standby-over", spawn, async (standby) => {
-          await standby.says('"state":"standby"', { timeout: 30_000 });
+          await standby.says('"state":"standby"');
           await holder.kill();
         }),
       );
       await expectNothingConfirmedEarly(stream);
-    }, 120_000);
+    });
 
     test("afterwards every change is there once, in order", async () => {
       await stream.start();
@@ -137,7 +137,7 @@ export function killWhileStreaming(kills: Kills): void {
       } finally {
         await stream.daemon.kill();
       }
-    }, 120_000);
+    });
 
     test("a drop that is killed at each of its steps is finished by the next one; in between no start goes on", async () => {
       const drop = (environment: Record<string, string>) =>
@@ -146,7 +146,7 @@ export function killWhileStreaming(kills: Kills): void {
         await kills.at(step, drop);
       }
       const halted = stream.spawn();
-      expect((await halted.exited({ timeout: 30_000 })).code).toBe(4);
+      expect((await halted.exited()).code).toBe(4);
       expect(halted.stderr()).toContain("SLOT_LOST");
       const last = drop({});
       expect(await last.exited(), last.output()).toMatchObject({ code: 0 });
@@ -158,6 +158,6 @@ export function killWhileStreaming(kills: Kills): void {
       await waitFor(async () => (await listTopics(stream.brokers, `${stream.stream}.`)).length === 0, {
         what: "the end of the stream's topics",
       });
-    }, 120_000);
+    });
   });
 }

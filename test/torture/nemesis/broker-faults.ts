@@ -42,7 +42,7 @@ const twoDown: Fault = {
       await first!.kill();
       await waitFor(
         async () => (await partitionsOf(world, [world.topic]).catch(() => [])).some(({ isr }) => isr === 2),
-        { what: "the loss of a replica to be noticed", timeout: 60_000 },
+        { what: "the loss of a replica to be noticed" },
       );
       await second!.stop("fast"); // leaves the in-sync replicas, as long as two controllers agree on it
     }

@@ -68,7 +68,7 @@ export async function leaderOf(world: World, role: Role): Promise<number> {
       const found = partitions.find(({ partition }) => partition === wanted)?.leader ?? -1;
       return found > 0 ? found : null;
     },
-    { what: `the leader of ${topic}`, timeout: 60_000 },
+    { what: `the leader of ${topic}` },
   );
   return leader - 1;
 }

@@ -51,7 +51,7 @@ describe("placements", () => {
     await Promise.resolve();
     expect(durable).toBe(false);
     all.published(1, current);
-    await vi.waitFor(() => expect(durable).toBe(true));
+    await vi.waitFor(() => expect(durable).toBe(true), { timeout: 10_000 });
   });
 
   test("a position that was passed already does not wait; what changes nothing is durable at once", async () => {
@@ -81,7 +81,7 @@ describe("placements", () => {
     expect(durable).toBe(false);
     current = state(3);
     all.published(7, all.carried());
-    await vi.waitFor(() => expect(durable).toBe(true));
+    await vi.waitFor(() => expect(durable).toBe(true), { timeout: 10_000 });
   });
 
   test("the end of the run rejects those that wait, those that are not durable, and those that come later", async () => {
