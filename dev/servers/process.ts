@@ -9,6 +9,9 @@ export function codeOf(thrown: unknown): string | undefined {
   return (thrown as NodeJS.ErrnoException | undefined)?.code;
 }
 
+/** A port is free until its server listens: those that were given are not given again. */
+const given = new Set<number>();
+
 /**
  * A free TCP port of 127.0.0.1 below the range from which systems take the ports of outgoing connections: a server that
  * is stopped and started again must find its port free, though clients keep dialling it meanwhile.
@@ -16,6 +19,8 @@ export function codeOf(thrown: unknown): string | undefined {
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = 15_000 + Math.floor(Math.random() * 16_000);
+    if (given.has(port)) continue;
+    given.add(port);
     const free = await new Promise<boolean>((resolve) => {
       const probe = createServer();
       probe.once("error", () => resolve(false));

@@ -1,9 +1,9 @@
 // The command line as a user meets it: good and bad configurations, and the life of a daemon.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
+import { freePort } from "../../dev/servers/process.ts";
 import { isAlive, readPidFile } from "../../src/daemon/pid-file.ts";
 import { type SpawnedDaemon, spawnCli, spawnDaemon } from "../support/daemon.ts";
 import { createDatabase, type TestDatabase, uniqueStream } from "../support/database.ts";
@@ -35,16 +35,8 @@ function expectNoStack(text: string): void {
 
 const SECRET = "s3cr3t-pa55";
 
-/** A free port; the daemon's own `0` can't be told to the other commands. */
-function freePort(): Promise<string> {
-  const server = createServer();
-  return new Promise((resolve) => {
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(String(port)));
-    });
-  });
-}
+/** The daemon's own `0` can't be told to the other commands. */
+const adminPort = async () => String(await freePort());
 
 describe("what needs no daemon", () => {
   test("help and version", async () => {
@@ -81,7 +73,7 @@ describe("what needs no daemon", () => {
 
   test("no daemon: status and stop say so", async () => {
     for (const name of ["status", "stop"]) {
-      const { code, stderr } = await run([name, "--admin-port", await freePort()]);
+      const { code, stderr } = await run([name, "--admin-port", await adminPort()]);
       expect(code).toBe(5);
       expect(stderr).toMatch(/^NOT_RUNNING: .*\n {2}→ .*\n$/);
     }
@@ -192,7 +184,7 @@ describe("the life of a daemon", () => {
 
   beforeEach(async () => {
     stream = uniqueStream();
-    where = ["--stream", stream, "--admin-port", await freePort(), "--pid-file", join(folder, `${stream}.pid`)];
+    where = ["--stream", stream, "--admin-port", await adminPort(), "--pid-file", join(folder, `${stream}.pid`)];
     flags = [...where, "--postgres", database.url, "--kafka", inject("brokers").join(",")];
   });
   afterEach(async () => {
@@ -275,7 +267,7 @@ describe("the life of a daemon", () => {
     const first = spawnDaemon(flags);
     started.push(first);
     await first.says('"state":"streaming"');
-    const port = await freePort();
+    const port = await adminPort();
     const second = spawnDaemon([...flags, "--admin-port", port, "--pid-file", join(folder, `${stream}-2.pid`)]);
     started.push(second);
     await second.says('"state":"standby"');
