@@ -81,8 +81,10 @@ interface Reading {
 }
 
 async function readUntil(kafka: Kafka, { topic, ends, groupId, readUncommitted, timeout }: Reading) {
-  const records: TopicRecord[] = [];
-  const consumer = kafka.consumer({ groupId, readUncommitted, maxWaitTimeInMs: 200 });
+  // By place: a consumer that starts again, or joins its group again, reads from the beginning once more.
+  const records = new Map<string, TopicRecord>();
+  // All that is wanted is there: a fetch that waits for more only holds up the end, since it can't be called off.
+  const consumer = kafka.consumer({ groupId, readUncommitted, maxWaitTimeInMs: 10 });
   let crash: Error | undefined;
   consumer.on(consumer.events.CRASH, ({ payload }) => {
     if (!payload.restart) crash = payload.error; // else it starts again by itself
@@ -98,7 +100,7 @@ async function readUntil(kafka: Kafka, { topic, ends, groupId, readUncommitted, 
       autoCommit: false,
       eachBatch: async ({ batch }) => {
         for (const message of batch.messages) {
-          records.push({
+          records.set(`${batch.partition} ${message.offset}`, {
             partition: batch.partition,
             offset: BigInt(message.offset),
             key: message.key?.toString() ?? null,
@@ -115,7 +117,7 @@ async function readUntil(kafka: Kafka, { topic, ends, groupId, readUncommitted, 
       },
       { what: `the end of ${topic}`, timeout },
     );
-    return records;
+    return [...records.values()];
   } finally {
     await consumer.disconnect();
   }
