@@ -5,6 +5,7 @@ import { afterEach, expect, inject, test } from "vitest";
 import { KafkaConnection } from "../../src/kafka/connection.ts";
 import { fetchOffsets } from "../../src/kafka/offsets.ts";
 import { CapturedStream } from "../support/captured-stream.ts";
+import { slotsReleased } from "../support/database.ts";
 import { kafkaTest, records } from "../support/kafka-fixture.ts";
 import { API, KafkaProxy } from "../support/kafka-proxy.ts";
 import { kafkaClient, listTopics, readTopic } from "../support/topics.ts";
@@ -128,6 +129,7 @@ test("partitions added while the daemon is down: TOPIC_PARTITIONS, and TOPIC_REP
   await stream.sql("INSERT INTO t SELECT generate_series(1, 10)");
   await stream.published();
   await stream.daemon.kill("SIGTERM");
+  await slotsReleased(stream.database.url);
   const admin = kafkaClient().admin();
   await admin.connect();
   await admin.createPartitions({ topicPartitions: [{ topic: `${stream.stream}.public.t`, count: 8 }] });
@@ -140,6 +142,7 @@ test("partitions added while the daemon is down: TOPIC_PARTITIONS, and TOPIC_REP
   ] as const) {
     const halted = stream.spawn({ AFTERIMAGE_KAFKA_PARTITIONS: partitions });
     expect(await halted.exited()).toMatchObject({ code: 4 });
+    await slotsReleased(stream.database.url);
     expect(halted.output()).toContain(`"code":"${code}"`);
     expect(await stream.confirmedFlushLsn()).toBe(before);
     expect((await stream.stored()).length).toBe(10);

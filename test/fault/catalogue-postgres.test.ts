@@ -3,6 +3,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { type Servers, startServers } from "../../dev/servers/servers.ts";
 import { CapturedStream } from "../support/captured-stream.ts";
+import { slotsReleased } from "../support/database.ts";
 
 let servers: Servers;
 let stream: CapturedStream;
@@ -22,13 +23,15 @@ const numbers = (from: number, to: number) => Array.from({ length: to - from + 1
 async function halts(code: string): Promise<void> {
   const daemon = stream.spawn();
   expect(await daemon.exited()).toMatchObject({ code: 4 });
+  await slotsReleased(stream.database.url);
   expect(daemon.output()).toContain(`"code":"${code}"`);
 }
 
+/** What was confirmed; `restart_lsn` the server moves by itself, up to there, when somebody streams. */
 const slot = async () =>
   (
     await stream.sqlAfresh(
-      `SELECT restart_lsn::text AS restart, confirmed_flush_lsn::text AS confirmed FROM pg_replication_slots
+      `SELECT confirmed_flush_lsn::text AS confirmed FROM pg_replication_slots
         WHERE slot_name = 'afterimage_${stream.stream}'`,
     )
   ).rows;
@@ -52,6 +55,7 @@ test("WAL that the slot needs is gone: SLOT_LOST at every start, and the slot st
   await insert(1, 10);
   await stream.published();
   await stream.daemon.kill("SIGTERM");
+  await slotsReleased(stream.database.url);
   await insert(11, 20);
   // Only what Postgres keeps for slots would be missing: it is told to remove files itself, so this works wherever it runs.
   await stream.sqlAfresh("SELECT pg_switch_wal(); CHECKPOINT; SELECT pg_switch_wal()");
@@ -73,6 +77,7 @@ test("max_slot_wal_keep_size gives the slot up: SLOT_LOST, not a new slot", asyn
   await insert(1, 10);
   await stream.published();
   await stream.daemon.kill("SIGTERM");
+  await slotsReleased(stream.database.url);
   await insert(11, 20);
   const limit = async (value: string) => {
     await stream.sqlAfresh(`ALTER SYSTEM SET max_slot_wal_keep_size = '${value}'`);
@@ -98,6 +103,7 @@ test("a slot that was dropped and made again: SLOT_AHEAD, and nothing is publish
   await insert(1, 10);
   await stream.published();
   await stream.daemon.kill("SIGTERM");
+  await slotsReleased(stream.database.url);
   await insert(11, 20);
   const name = `afterimage_${stream.stream}`;
   await stream.sqlAfresh(`SELECT pg_drop_replication_slot('${name}')`);

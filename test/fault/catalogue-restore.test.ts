@@ -9,6 +9,7 @@ import { run } from "../../dev/servers/process.ts";
 import { startPostgres } from "../../dev/servers/servers.ts";
 import { parseLsn } from "../../src/event/lsn.ts";
 import { CapturedStream } from "../support/captured-stream.ts";
+import { slotsReleased } from "../support/database.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 let primary: PostgresServer;
@@ -61,6 +62,7 @@ async function halts(server: PostgresServer, code: string): Promise<void> {
   const daemon = stream.spawn({ AFTERIMAGE_POSTGRES_URL: at(server) });
   expect(await daemon.exited(), daemon.output()).toMatchObject({ code: 4 });
   expect(daemon.output()).toContain(`"code":"${code}"`);
+  await slotsReleased(at(server));
   expect(await slot(server)).toEqual(before);
   expect(await stream.stored()).toEqual(stored);
 }

@@ -1,7 +1,7 @@
 // `afterimage drop`: removes what is ours, in order, each part possibly gone; refuses while a daemon streams.
 import { afterAll, beforeAll, beforeEach, expect, inject, test } from "vitest";
 import { spawnCli, spawnDaemon } from "../support/daemon.ts";
-import { createDatabase, type TestDatabase, unique, uniqueStream } from "../support/database.ts";
+import { createDatabase, slotsReleased, type TestDatabase, unique, uniqueStream } from "../support/database.ts";
 import { deleteTopics, listTopics } from "../support/topics.ts";
 import { waitFor } from "../support/wait-for.ts";
 
@@ -37,6 +37,7 @@ async function streamOnce(): Promise<void> {
     });
   } finally {
     await daemon.kill("SIGTERM");
+    await slotsReleased(database.url);
   }
 }
 
@@ -109,6 +110,7 @@ test("refused while a daemon streams", async () => {
     expect(await left()).toHaveLength(2);
   } finally {
     await daemon.kill("SIGTERM");
+    await slotsReleased(database.url);
   }
   expect((await drop("--yes", "--topics")).code).toBe(0);
 });
