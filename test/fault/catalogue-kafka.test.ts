@@ -70,7 +70,7 @@ kafkaTest(
     const through = await KafkaConnection.connect({
       brokers: lossy.addresses,
       clientId: "afterimage-test",
-      requestTimeoutMs: 2_000,
+      requestTimeoutMs: 5_000,
     });
     try {
       await newProducer().takeOver(); // the first one of a broker waits for its coordinator

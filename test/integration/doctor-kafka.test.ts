@@ -105,7 +105,7 @@ test("a wrong password is told at once, though the broker would be waited for", 
   const url = new URL(database.url);
   url.username = "nobody_here";
   const started = performance.now();
-  const findings = await check({ "postgres.url": url.href, "kafka.brokers": "127.0.0.1:1", "startup.wait": "60s" });
-  expect(performance.now() - started).toBeLessThan(10_000);
+  const findings = await check({ "postgres.url": url.href, "kafka.brokers": "127.0.0.1:1", "startup.wait": "10m" });
+  expect(performance.now() - started).toBeLessThan(60_000);
   expect(findings.map(({ code }) => code)).toEqual(["POSTGRES_AUTHENTICATION_FAILED", "KAFKA_UNREACHABLE"]);
 });

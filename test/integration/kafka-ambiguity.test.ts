@@ -10,6 +10,10 @@ import { kafkaTest, records } from "../support/kafka-fixture.ts";
 import { API, KafkaProxy } from "../support/kafka-proxy.ts";
 import { readTopic } from "../support/topics.ts";
 
+/** Long enough for whatever the broker answers on a busy machine: only what is held may take longer. */
+const REQUEST_MS = 5_000;
+
+// Most of the time is spent waiting for what never comes, so the tests run side by side.
 const test = kafkaTest.extend<{ proxy: KafkaProxy; through: KafkaConnection }>({
   // biome-ignore lint/correctness/noEmptyPattern: vitest reads the fixtures used from the pattern
   proxy: async ({}, use) => {
@@ -21,8 +25,8 @@ const test = kafkaTest.extend<{ proxy: KafkaProxy; through: KafkaConnection }>({
     const connection = await KafkaConnection.connect({
       brokers: proxy.addresses,
       clientId: "afterimage-test",
-      connectionTimeoutMs: 1_000,
-      requestTimeoutMs: 2_000,
+      connectionTimeoutMs: REQUEST_MS,
+      requestTimeoutMs: REQUEST_MS,
     });
     await use(connection);
     await connection.close();
@@ -32,7 +36,7 @@ const test = kafkaTest.extend<{ proxy: KafkaProxy; through: KafkaConnection }>({
 const valuesOf = async (topic: string) => (await readTopic(inject("brokers"), topic)).map(({ value }) => value);
 
 for (const fault of ["loseReply", "holdReply"] as const) {
-  test(`commit, ${fault}: the transaction is committed and the owner goes on`, async ({
+  test.concurrent(`commit, ${fault}: the transaction is committed and the owner goes on`, async ({
     newTopic,
     newProducer,
     proxy,
@@ -54,7 +58,7 @@ for (const fault of ["loseReply", "holdReply"] as const) {
     expect(await valuesOf(topic)).toEqual(["a", "b"]);
   });
 
-  test(`produce, ${fault}: the records are gone with the transaction`, async ({
+  test.concurrent(`produce, ${fault}: the records are gone with the transaction`, async ({
     newTopic,
     newProducer,
     proxy,
@@ -75,7 +79,7 @@ for (const fault of ["loseReply", "holdReply"] as const) {
   });
 }
 
-test("begin, reply lost", async ({ newTopic, newProducer, proxy, through }) => {
+test.concurrent("begin, reply lost", async ({ newTopic, newProducer, proxy, through }) => {
   const topic = await newTopic();
   const producer = newProducer({ connection: through });
   await producer.takeOver();
@@ -87,7 +91,7 @@ test("begin, reply lost", async ({ newTopic, newProducer, proxy, through }) => {
   expect(await valuesOf(topic)).toEqual(["a"]);
 });
 
-test("abort, reply lost", async ({ newTopic, newProducer, proxy, through }) => {
+test.concurrent("abort, reply lost", async ({ newTopic, newProducer, proxy, through }) => {
   const topic = await newTopic();
   const producer = newProducer({ connection: through });
   await producer.takeOver();
@@ -100,7 +104,7 @@ test("abort, reply lost", async ({ newTopic, newProducer, proxy, through }) => {
   expect(await valuesOf(topic)).toEqual(["a"]);
 });
 
-test("lost replies to InitProducerId are asked for again, with the same identity", async ({
+test.concurrent("lost replies to InitProducerId are asked for again, with the same identity", async ({
   newTopic,
   newProducer,
   proxy,
@@ -120,7 +124,7 @@ test("lost replies to InitProducerId are asked for again, with the same identity
   expect(await valuesOf(topic)).toEqual(["a"]);
 });
 
-test("an idle connection that was closed meanwhile is no ambiguity", async ({
+test.concurrent("an idle connection that was closed meanwhile is no ambiguity", async ({
   newTopic,
   newProducer,
   proxy,
@@ -142,7 +146,7 @@ test("an idle connection that was closed meanwhile is no ambiguity", async ({
   expect(await valuesOf(topic)).toEqual(["a", "b", "c"]);
 });
 
-test("a broker that stays away surfaces within the request timeout", async ({
+test.concurrent("a broker that stays away surfaces within the request timeout", async ({
   newTopic,
   newProducer,
   proxy,
@@ -159,7 +163,7 @@ test("a broker that stays away surfaces within the request timeout", async ({
   expect(error.cause).toMatchObject({ code: "KAFKA_UNREACHABLE" });
   await expect(producer.reinitialise()).rejects.toMatchObject({ code: "KAFKA_UNREACHABLE" });
   await expect(describeTopics(through, [topic])).rejects.toMatchObject({ code: "KAFKA_UNREACHABLE" });
-  expect(performance.now() - start).toBeLessThan(3 * 2_000 + 3_000);
+  expect(performance.now() - start).toBeLessThan(3 * REQUEST_MS + 20_000);
   proxy.accept();
   await producer.reinitialise();
   await producer.produce(records(topic, { 0: ["a"] }));
@@ -167,7 +171,7 @@ test("a broker that stays away surfaces within the request timeout", async ({
   expect(await valuesOf(topic)).toEqual(["a"]);
 });
 
-test("close ends requests under way", async ({ proxy, through }) => {
+test.concurrent("close ends requests under way", async ({ proxy, through }) => {
   proxy.holdReply(API.metadata);
   const asked = through.metadata([]).catch((thrown) => thrown);
   await expect.poll(() => proxy.requests.at(-1)).toBe(API.metadata);
@@ -176,7 +180,7 @@ test("close ends requests under way", async ({ proxy, through }) => {
   await expect(through.metadata([])).rejects.toMatchObject({ code: "KAFKA_CLOSED" });
 });
 
-base("nobody listens, and a name that leads nowhere", async () => {
+base.concurrent("nobody listens, and a name that leads nowhere", async () => {
   for (const brokers of [["127.0.0.1:1"], ["no-such-host.invalid:9092"], ["127.0.0.1:1", "127.0.0.1:2"]]) {
     const start = performance.now();
     await expect(KafkaConnection.connect({ brokers, clientId: "t", connectionTimeoutMs: 3_000 })).rejects.toMatchObject(
@@ -186,18 +190,18 @@ base("nobody listens, and a name that leads nowhere", async () => {
         message: expect.stringContaining(brokers.at(-1)!),
       },
     );
-    expect(performance.now() - start).toBeLessThan(8_000);
+    expect(performance.now() - start).toBeLessThan(30_000);
   }
   const connection = await KafkaConnection.connect({ brokers: ["127.0.0.1:1", ...inject("brokers")], clientId: "t" });
   await connection.close();
 });
 
-test.each([-1, 48, 49, 120])("InitProducerId answered with %i is asked again", async (error) => {
+test.concurrent.each([-1, 48, 49, 120])("InitProducerId answered with %i is asked again", async (error) => {
   const proxy = await KafkaProxy.start();
   const connection = await KafkaConnection.connect({
     brokers: proxy.addresses,
     clientId: "t",
-    requestTimeoutMs: 1_000,
+    requestTimeoutMs: REQUEST_MS,
   });
   try {
     const producer = new TransactionalProducer(connection, {

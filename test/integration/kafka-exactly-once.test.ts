@@ -27,9 +27,10 @@ test("replies lost at every step", async ({ newTopic, newProducer }) => {
     brokers: proxy.addresses,
     clientId: "afterimage-test",
     connectionTimeoutMs: 1_000,
-    requestTimeoutMs: 400,
+    requestTimeoutMs: 1_000,
   });
   try {
+    await newProducer().takeOver(); // the first one of a broker waits for its coordinator
     const producer = newProducer({ connection });
     await producer.takeOver();
     const writer = new NumberedWriter(connection, producer, topic, progressTopic);

@@ -9,11 +9,11 @@ import { API, KafkaProxy } from "../support/kafka-proxy.ts";
 import { readTopic } from "../support/topics.ts";
 import { waitFor } from "../support/wait-for.ts";
 
-async function through(proxy: KafkaProxy, requestTimeoutMs = 1_500): Promise<KafkaConnection> {
+async function through(proxy: KafkaProxy, requestTimeoutMs = 5_000): Promise<KafkaConnection> {
   return KafkaConnection.connect({
     brokers: proxy.addresses,
     clientId: "afterimage-test",
-    connectionTimeoutMs: 1_000,
+    connectionTimeoutMs: 5_000,
     requestTimeoutMs,
   });
 }
@@ -50,7 +50,7 @@ kafkaTest("a request that is held reaches the broker when its client has long go
 
 kafkaTest("delays, stalls, cuts and half closes, and all is well after heal", async ({ newTopic }) => {
   const proxy = await KafkaProxy.start();
-  const connection = await through(proxy, 5_000);
+  const connection = await through(proxy, 10_000);
   try {
     const topic = await newTopic();
     const works = async () => expect((await connection.metadata([topic])).topics).toHaveLength(1);

@@ -107,13 +107,7 @@ test("what can't be read is refused with a code, and nothing begins", async () =
 test("one is not begun twice; a restart goes on with it, and status tells how far it is", async () => {
   stream = await CapturedStream.create(TABLE);
   // A transaction at work that has written to the table: it may have committed for all the daemon knows.
-  const writing = stream.sqlAfresh("BEGIN; INSERT INTO t VALUES (900, 'x', 'y'); SELECT pg_sleep(4); COMMIT");
-  await waitFor(
-    async () =>
-      (await stream.sql("SELECT FROM pg_locks WHERE relation = 't'::regclass AND mode = 'RowExclusiveLock'")).rows
-        .length > 0,
-    { what: "the writer" },
-  );
+  const writing = await idle("INSERT INTO t VALUES (900, 'x', 'y')");
   expect(await requestSnapshot(stream.daemon, "public.t")).toBeNull();
   expect(await requestSnapshot(stream.daemon, "public.t")).toBe("SNAPSHOT_UNDER_WAY");
   await waitFor(async () => (await statusOf(stream.daemon)).snapshot[0]?.waitingFor != null, { what: "it to wait" });
@@ -123,7 +117,7 @@ test("one is not begun twice; a restart goes on with it, and status tells how fa
   });
   await stream.daemon.kill();
   await stream.start();
-  await writing;
+  await writing.commit();
   await over();
   const all = await operations();
   expect(all.filter((operation) => operation === "gap" || operation === "sweep")).toEqual(["gap", "sweep"]);
