@@ -71,6 +71,9 @@ test("the right to write to a topic, then any right to the stream's topics, is t
   await admin.connect();
   onTestFinished(() => admin.disconnect());
   const { daemon } = captured;
+  /** The controller answers first; the broker, whose answer this is, learns of it a moment later. */
+  const known = async (of: { resourceType: number; resourceName: string; resourcePatternType: number }) =>
+    (await admin.describeAcls({ ...of, operation: ANY, permissionType: ANY })).resources.length;
   const said = (code: string) => daemon.output().split(`"code":"${code}"`).length - 1;
   let last = 0;
   for (const [resourceName, resourcePatternType] of [
@@ -83,6 +86,7 @@ test("the right to write to a topic, then any right to the stream's topics, is t
     const of = { resourceType: TOPIC, resourceName, resourcePatternType };
     const denied = { principal: "User:ANONYMOUS", host: "*", operation: WRITE, permissionType: DENY };
     await admin.createAcls({ acl: [{ ...of, ...denied }] });
+    await waitFor(async () => (await known(of)) === 1, { what: "the broker to know of it" });
     const { rows } = await captured.sql("SELECT pg_current_wal_insert_lsn()::text AS lsn");
     await captured.sql(`INSERT INTO t SELECT generate_series(${last + 101}, ${last + 200})`);
     await waitFor(() => said("KAFKA_NOT_AUTHORIZED") > refused, { what: "the refusal" });

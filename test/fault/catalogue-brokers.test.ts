@@ -97,17 +97,18 @@ test("leaders are killed one after the other, also until only one broker of thre
     await writing;
     await confirmed(); // on the two that are left
     await node.start();
+    await led();
   }
   const [first, second] = cluster.nodes;
   await Promise.all([first!.kill(), second!.kill()]);
-  const stuck = await stream.confirmedFlushLsn();
+  const { rows: before } = await stream.sql("SELECT pg_current_wal_insert_lsn()::text AS lsn");
   await write(200);
   const { rows } = await stream.sql("SELECT pg_current_wal_lsn()::text AS lsn");
   const sent = "SELECT FROM pg_stat_replication WHERE application_name = $1 AND sent_lsn >= $2 AND reply_time > $3";
   const read = [`afterimage ${stream.stream} replication`, rows[0]!.lsn, new Date()];
   await waitFor(async () => (await stream.sql(sent, read)).rows.length === 1, { what: "the rows to be read" });
-  // Nothing can be committed in Kafka now, so nothing may be confirmed.
-  expect(await stream.confirmedFlushLsn()).toBe(stuck);
+  // Nothing can be committed in Kafka now, so none of it may be confirmed.
+  expect(await stream.confirmedFlushLsn()).toBeLessThanOrEqual(parseLsn(String(before[0]!.lsn)));
   await Promise.all([first!.start(), second!.start()]);
   await led();
   await expectEachOnce(last);

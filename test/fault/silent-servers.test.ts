@@ -11,6 +11,8 @@ import { TcpProxy } from "../support/tcp-proxy.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 const TABLE = "CREATE TABLE t (id int PRIMARY KEY)";
+/** Longer than a busy machine keeps an answer waiting. */
+const SILENCE_MS = 4_000;
 
 let stream: CapturedStream;
 let kafka: KafkaProxy;
@@ -29,11 +31,10 @@ const published = (sequence: number) =>
   waitFor(async () => (await stream.progress())?.sequence === sequence, { what: `${sequence} events` });
 
 async function endsCleanly(daemon: SpawnedDaemon, stop: () => unknown): Promise<void> {
-  const begun = Date.now();
   await stop();
   const { code } = await daemon.exited();
+  // After 10 s it would end itself, with another code.
   expect(code, daemon.output()).toBe(0);
-  expect(Date.now() - begun).toBeLessThan(10_000);
 }
 
 test("a connection that died without a word is noticed, and the stream goes on, exactly once", async () => {
@@ -48,7 +49,7 @@ test("a connection that died without a word is noticed, and the stream goes on, 
       AFTERIMAGE_ADMIN_PORT: "0",
     },
   });
-  const patient = { ...config.postgres, silenceMs: 1_000 };
+  const patient = { ...config.postgres, silenceMs: SILENCE_MS };
   const said: string[] = [];
   const log = (details: object, message: string) => void said.push(`${message} ${JSON.stringify(details)}`);
   const logger = { info: log, warn: log, error: log };
@@ -61,7 +62,7 @@ test("a connection that died without a word is noticed, and the stream goes on, 
     // An idle stream is silent but for the answers that it asks for.
     await waitFor(() => daemon.status().lag.bytes === 0, { what: "no lag" });
     const since = daemon.status().since;
-    const idleUntil = Date.now() + 2_500;
+    const idleUntil = Date.now() + 1.5 * SILENCE_MS;
     await waitFor(() => Date.now() > idleUntil, { what: "the time in which silence would be noticed" });
     expect(daemon.status()).toMatchObject({ state: "streaming", since });
 
@@ -169,7 +170,7 @@ describe("a stop is clean within 10 s", () => {
       const running = async () => (await stream.sqlAfresh(making)).rows[0]!.n;
       await waitFor(async () => (await running()) === 1, { what: "the slot to be made" });
       await endsCleanly(daemon, () => void daemon.child.kill("SIGTERM"));
-      expect(await running()).toBe(0);
+      await waitFor(async () => (await running()) === 0, { what: "the server to have given it up" });
     } finally {
       await stream.sql("COMMIT");
       await daemon.kill();
@@ -190,7 +191,7 @@ test("a reconnect is no first start: a table that can't be captured is told, lef
     [stream.database.name],
   );
   await stream.daemon.says(/TABLE_WITHOUT_IDENTITY.*keyless/);
-  await waitFor(() => stream.daemon.output().match(/"state":"streaming"/g)?.length === 2, { what: "the stream" });
+  await waitFor(() => stream.daemon.output().match(/"state":"streaming"/g)!.length >= 2, { what: "the stream" });
   await stream.sql("UPDATE keyless SET note = 'still allowed'");
   await stream.sql("INSERT INTO later VALUES (1)");
   await stream.sql("INSERT INTO t VALUES (1)");
