@@ -20,17 +20,18 @@ const peakMiB = () =>
 async function restartTapped(): Promise<FeedbackTap> {
   await stream.daemon.kill("SIGTERM");
   const tap = await FeedbackTap.start(stream.database.url);
-  await stream.start({ AFTERIMAGE_POSTGRES_URL: tap.through(stream.database.url) });
+  const { pid } = await stream.start({ AFTERIMAGE_POSTGRES_URL: tap.through(stream.database.url) });
+  tap.watch(pid);
   return tap;
 }
 
-/** One is due every 500 ms. */
+/** One is due every 500 ms; what is worked without looking up would delay it. */
 function expectInTime({ longestMs, updates }: FeedbackTap): void {
   expect(updates).toBeGreaterThan(3);
-  expect(longestMs).toBeLessThan(1_000);
+  expect(longestMs).toBeLessThan(2_000);
 }
 
-test("a jsonb value of 64 MB halts with RECORD_TOO_LARGE, with less than a second between two status updates up to its end", async () => {
+test("a jsonb value of 64 MB halts with RECORD_TOO_LARGE, with less than two seconds of work between two status updates up to its end", async () => {
   stream = await CapturedStream.create(JSONB);
   await stream.sql(`INSERT INTO t VALUES (1, '{}')`);
   await stream.published();
