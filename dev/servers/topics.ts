@@ -30,12 +30,32 @@ export async function listTopics(brokers: string[], prefix: string): Promise<str
 }
 
 /** Deletes every topic that starts with the prefix; a stream's are all with `${stream}.`. */
-export async function deleteTopics(brokers: string[], prefix: string): Promise<void> {
+export function deleteTopics(brokers: string[], prefix: string): Promise<void> {
+  return remove(brokers, (topic) => topic.startsWith(prefix));
+}
+
+/** Deletes those topics. */
+export function removeTopics(brokers: string[], names: Iterable<string>): Promise<void> {
+  const own = new Set(names);
+  return remove(brokers, (topic) => own.has(topic));
+}
+
+/** Until no broker that is asked lists one: it may list those that the controller has deleted a moment ago. */
+async function remove(brokers: string[], isWanted: (topic: string) => boolean): Promise<void> {
   const admin = kafkaClient(brokers).admin();
   await admin.connect();
   try {
-    const topics = (await admin.listTopics()).filter((topic) => topic.startsWith(prefix));
-    if (topics.length > 0) await admin.deleteTopics({ topics, timeout: 20_000 });
+    await waitFor(
+      async () => {
+        const topics = (await admin.listTopics()).filter(isWanted);
+        if (topics.length === 0) return true;
+        await admin.deleteTopics({ topics, timeout: 20_000 }).catch((error) => {
+          if ((error.type ?? error.cause?.type) !== "UNKNOWN_TOPIC_OR_PARTITION") throw error;
+        });
+        return false;
+      },
+      { what: "the topics to be gone" },
+    );
   } finally {
     await admin.disconnect();
   }

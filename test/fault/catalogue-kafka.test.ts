@@ -8,7 +8,7 @@ import { CapturedStream } from "../support/captured-stream.ts";
 import { slotsReleased } from "../support/database.ts";
 import { kafkaTest, records } from "../support/kafka-fixture.ts";
 import { API, KafkaProxy } from "../support/kafka-proxy.ts";
-import { kafkaClient, listTopics, readTopic } from "../support/topics.ts";
+import { kafkaClient, listTopics, readTopic, removeTopics } from "../support/topics.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 let stream: CapturedStream | null = null;
@@ -112,10 +112,7 @@ test("a topic that is deleted under the daemon: TOPIC_MISSING, and nobody makes 
   const topic = `${stream.stream}.public.t`;
   await stream.sql("INSERT INTO t SELECT generate_series(1, 10)");
   await stream.published();
-  const admin = kafkaClient().admin();
-  await admin.connect();
-  await admin.deleteTopics({ topics: [topic] });
-  await admin.disconnect();
+  await removeTopics(stream.brokers, [topic]);
   await stream.sql("INSERT INTO t SELECT generate_series(11, 20)");
   expect(await stream.daemon.exited()).toMatchObject({ code: 4 });
   expect(stream.daemon.output()).toContain('"code":"TOPIC_MISSING"');

@@ -5,7 +5,7 @@ import { waitUntilNoOpenTransaction, waitUntilNothingHeld } from "../../src/sink
 import { Topics } from "../../src/sink/topics.ts";
 import { CapturedStream } from "../support/captured-stream.ts";
 import { API, KafkaProxy } from "../support/kafka-proxy.ts";
-import { kafkaClient } from "../support/topics.ts";
+import { kafkaClient, removeTopics } from "../support/topics.ts";
 
 let stream: CapturedStream;
 let proxy: KafkaProxy | null = null;
@@ -31,10 +31,7 @@ async function foreignTopic(topic: string): Promise<void> {
 
 async function restartWithout(topic: string): Promise<string> {
   await stream.daemon.kill("SIGTERM");
-  const admin = kafkaClient().admin();
-  await admin.connect();
-  await admin.deleteTopics({ topics: [topic] });
-  await admin.disconnect();
+  await removeTopics(stream.brokers, [topic]);
   const halted = stream.spawn();
   expect((await halted.exited()).code).not.toBe(0);
   return halted.output();
@@ -99,9 +96,9 @@ test("a topic that was deleted and made again: TOPIC_RECREATED", async () => {
   await stream.sql("INSERT INTO t VALUES (1)");
   await stream.published();
   await stream.daemon.kill("SIGTERM");
+  await removeTopics(stream.brokers, [topic]);
   const admin = kafkaClient(inject("brokers")).admin();
   await admin.connect();
-  await admin.deleteTopics({ topics: [topic] });
   await admin.createTopics({ topics: [{ topic, numPartitions: 4 }], waitForLeaders: true });
   await admin.disconnect();
   const halted = stream.spawn();

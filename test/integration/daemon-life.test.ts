@@ -3,7 +3,7 @@ import { afterEach, describe, expect, inject, test } from "vitest";
 import { adminAddress } from "../support/admin.ts";
 import { CapturedStream } from "../support/captured-stream.ts";
 import { slotsReleased } from "../support/database.ts";
-import { kafkaClient, listTopics, readTopic } from "../support/topics.ts";
+import { kafkaClient, listTopics, readTopic, removeTopics } from "../support/topics.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 let stream: CapturedStream;
@@ -196,13 +196,7 @@ describe("halts", () => {
     await stream.sql("INSERT INTO t VALUES (1, 'a')");
     await stream.published();
     await stream.daemon.kill("SIGTERM");
-    const admin = kafkaClient().admin();
-    await admin.connect();
-    await admin.deleteTopics({ topics: [`${stream.stream}.public.t`] });
-    await admin.disconnect();
-    await waitFor(async () => (await listTopics(inject("brokers"), `${stream.stream}.public.`)).length === 0, {
-      what: "the topic to be gone",
-    });
+    await removeTopics(stream.brokers, [`${stream.stream}.public.t`]);
     expect(await halts()).toContain("TOPIC_MISSING");
   });
 

@@ -5,7 +5,7 @@ import { KafkaConnection } from "../../src/kafka/connection.ts";
 import { verify as runInProcess } from "../../src/verify/verify.ts";
 import { CapturedStream } from "../support/captured-stream.ts";
 import { ForgedStream, tellStory } from "../support/forged-stream.ts";
-import { kafkaClient } from "../support/topics.ts";
+import { kafkaClient, removeTopics } from "../support/topics.ts";
 import { runVerify } from "../support/verify-run.ts";
 
 // Each starts several processes; on a busy machine that takes its time.
@@ -130,10 +130,7 @@ test("aborted records take no part; an open transaction that hides others is nam
 test("a topic that was deleted is found", async () => {
   const stream = await forge();
   await tellStory(stream);
-  const admin = kafkaClient(stream.brokers).admin();
-  await admin.connect();
-  await admin.deleteTopics({ topics: [stream.topic("public.bare")] });
-  await admin.disconnect();
+  await removeTopics(stream.brokers, [stream.topic("public.bare")]);
   const run = await verify(stream);
   expect(run.kinds, run.output).toEqual(expect.arrayContaining(["TOPIC_LOST", "SEQUENCE_GAP"]));
   expect(run.code).toBe(1);

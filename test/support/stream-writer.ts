@@ -9,8 +9,7 @@ import { toLsn, ZERO_LSN } from "../../src/event/lsn.ts";
 import { RowEncoder, type RowValues } from "../../src/event/row-encoder.ts";
 import { partitionOf } from "../../src/kafka/murmur2.ts";
 import { unique } from "./database.ts";
-import { kafkaClient } from "./topics.ts";
-import { waitFor } from "./wait-for.ts";
+import { kafkaClient, removeTopics as remove } from "./topics.ts";
 
 /** Postgres text, null, or UNCHANGED by column; a column left out is null. */
 export type TextRow = Readonly<Record<string, ColumnValue>>;
@@ -185,16 +184,6 @@ function encoderOf({ table, columns }: WrittenTable, id: number): RowEncoder {
 }
 
 /** Deletes the stream's topics and waits until Kafka no longer lists them. */
-export async function removeTopics(topics: Iterable<string>, brokers: string[] = inject("brokers")): Promise<void> {
-  const admin = kafkaClient(brokers).admin();
-  await admin.connect();
-  try {
-    const names = [...topics];
-    await admin.deleteTopics({ topics: names, timeout: 20_000 });
-    await waitFor(async () => !(await admin.listTopics()).some((topic) => names.includes(topic)), {
-      what: `the end of ${names.join(", ")}`,
-    });
-  } finally {
-    await admin.disconnect();
-  }
+export function removeTopics(topics: Iterable<string>, brokers: string[] = inject("brokers")): Promise<void> {
+  return remove(brokers, topics);
 }
