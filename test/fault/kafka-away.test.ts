@@ -1,12 +1,13 @@
 // A Kafka that is away is waited for in place, and nobody is told meanwhile that the stream streams. Most of the time is
 // spent waiting, so the cases run side by side, each with a stream and a proxy of its own.
 import { expect, test } from "vitest";
+import { adminAddress } from "../support/admin.ts";
 import { CapturedStream } from "../support/captured-stream.ts";
 import { KafkaProxy } from "../support/kafka-proxy.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 async function seen(stream: CapturedStream) {
-  const address = /"admin":"([^"]+)"/.exec(stream.daemon.output())![1]!;
+  const address = await adminAddress(stream.daemon);
   const ready = await fetch(`${address}/readyz`);
   const { state, lastError } = (await (await fetch(`${address}/status`)).json()) as {
     state: string;
