@@ -1,6 +1,10 @@
 // A fresh database, and its removal with all that a stream leaves in it.
 import { randomBytes } from "node:crypto";
 import pg from "pg";
+import { waitFor } from "./wait-for.ts";
+
+/** SQLSTATE object_in_use: the server ends the sessions, and waits five seconds for them to be gone. */
+const IN_USE = "55006";
 
 export interface OwnDatabase {
   readonly name: string;
@@ -51,14 +55,24 @@ export async function createDatabase(serverUrl: string, prefix: string): Promise
       try {
         // The function returns once the process is gone, or false after the timeout.
         await last.query(
-          "SELECT pg_terminate_backend(active_pid, 10000) FROM pg_replication_slots WHERE database = $1 AND active",
+          "SELECT pg_terminate_backend(active_pid, 60000) FROM pg_replication_slots WHERE database = $1 AND active",
           [name],
         );
         await last.query(
           "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = $1 AND NOT temporary",
           [name],
         );
-        await last.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+        await waitFor(
+          () =>
+            last.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`).then(
+              () => true,
+              (error) => {
+                if (error.code !== IN_USE) throw error;
+                return false;
+              },
+            ),
+          { what: `the end of database ${name}` },
+        );
       } finally {
         await last.end();
       }

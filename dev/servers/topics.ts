@@ -68,7 +68,7 @@ async function remove(brokers: string[], isWanted: (topic: string) => boolean): 
 export async function readTopic(
   brokers: string[],
   topic: string,
-  { readCommitted = true, timeout = 30_000 }: { readCommitted?: boolean; timeout?: number } = {},
+  { readCommitted = true, timeout = 60_000 }: { readCommitted?: boolean; timeout?: number } = {},
 ): Promise<TopicRecord[]> {
   const kafka = kafkaClient(brokers);
   const admin = kafka.admin();
