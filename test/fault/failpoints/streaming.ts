@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Failpoint } from "../../../src/failpoint.ts";
 import { CapturedStream } from "../../support/captured-stream.ts";
 import type { SpawnedDaemon } from "../../support/daemon.ts";
+import { slotsReleased } from "../../support/database.ts";
 import type { Kills, Moment } from "../../support/failpoints/kills.ts";
 import { listTopics } from "../../support/topics.ts";
 import { waitFor } from "../../support/wait-for.ts";
@@ -142,6 +143,7 @@ export function killWhileStreaming(kills: Kills): void {
     test("a drop that is killed at each of its steps is finished by the next one; in between no start goes on", async () => {
       const drop = (environment: Record<string, string>) =>
         stream.ask("drop", environment, [stream.stream, "--yes", "--topics"]);
+      await slotsReleased(stream.database.url);
       for (const step of WHILE_DROPPING) {
         await kills.at(step, drop);
       }
