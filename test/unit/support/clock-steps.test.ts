@@ -14,7 +14,7 @@ test("the clock jumps a day forth and back, dates with arguments don't move", ()
   const { stdout, stderr } = run(
     `const seen = new Set();
      const begun = performance.now();
-     while (performance.now() - begun < 2000 && seen.size < 3) {
+     while (performance.now() - begun < 15000 && seen.size < 3) {
        const days = [Date.now(), new Date().getTime(), Date.parse(Date())].map((ms) => Math.round((ms - ${Date.now()}) / 86400000));
        if (new Set(days).size === 1) seen.add(days[0]);
        await new Promise((resolve) => setTimeout(resolve, 5));
