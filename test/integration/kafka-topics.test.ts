@@ -26,7 +26,7 @@ test("a topic is created as asked, found again, and gone when deleted", async ({
   expect(config.get("max.message.bytes")).toBe("16777216");
   expect(config.get("min.compaction.lag.ms")).toBe("0"); // a default
   await deleteTopics(connection, [name, unique("absent")]);
-  expect(await describeTopics(connection, [name])).toEqual(new Map());
+  await expect.poll(() => describeTopics(connection, [name])).toEqual(new Map()); // the broker learns of it a moment later
   await deleteTopics(connection, [name]);
 });
 
@@ -36,6 +36,7 @@ test("an existing topic is left as it is, one made again has another id", async 
   await createTopic(connection, { name, partitions: 5, replicationFactor: -1, configs: { "retention.ms": "5" } });
   expect((await describeTopics(connection, [name])).get(name)).toEqual(first);
   await deleteTopics(connection, [name]);
+  await expect.poll(() => describeTopics(connection, [name])).toEqual(new Map());
   await createTopic(connection, { name, partitions: 2, replicationFactor: -1, configs: {} });
   const second = (await describeTopics(connection, [name])).get(name);
   expect(second).toMatchObject({ name, partitions: 2 });
