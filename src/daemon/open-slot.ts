@@ -14,13 +14,13 @@ import {
   readPublication,
 } from "../source/publication.ts";
 import { errorCode } from "../source/session.ts";
-import { createSlot, readSlot, type SlotState } from "../source/slot.ts";
+import { createSlot, readSlot, type SlotState, TWO_PHASE_REMEDY, twoPhaseSlot } from "../source/slot.ts";
 import { isSelected } from "./table-resolver.ts";
 
 /**
  * Makes publication and slot, in that order, on a first start; otherwise both must be there, or rows were lost.
  * `hasProgress`: the progress topic holds a record. Resolves false when another daemon was making them: look again.
- * Throws SLOT_LOST, PUBLICATION_LOST, SLOT_FOREIGN and the errors of `createSlot`.
+ * Throws SLOT_LOST, PUBLICATION_LOST, SLOT_FOREIGN, SLOT_TWO_PHASE and the errors of `createSlot`.
  */
 export async function ensureSlot(client: pg.Client, config: Config, hasProgress: boolean): Promise<boolean> {
   const { slot: slotName, publication: publicationName } = config.postgres;
@@ -57,6 +57,9 @@ function checkSlot({ stream, postgres }: Config, slot: SlotState | null, hasProg
         : `Replication slot ${postgres.slot} belongs to another database of this server.`,
       "Name another slot in postgres.slot.",
     );
+  }
+  if (slot.twoPhase) {
+    throw new AfterimageError("SLOT_TWO_PHASE", twoPhaseSlot(postgres.slot), TWO_PHASE_REMEDY);
   }
 }
 

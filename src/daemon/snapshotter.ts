@@ -13,7 +13,7 @@ import type { BuildEvents } from "../pipeline/placements.ts";
 import { encodeGapEvent } from "../sink/encode-own-event.ts";
 import { closeSql, errorCode } from "../source/session.ts";
 import { SnapshotReader } from "../source/snapshot-reader.ts";
-import { readWriters } from "../source/table-writers.ts";
+import { nameHolders, readWriters } from "../source/table-writers.ts";
 import type { Connections } from "./connections.ts";
 import { type SnapshotBook, toBeRead } from "./snapshot-book.ts";
 import { checkCondition, estimateRows } from "./snapshot-plan.ts";
@@ -210,6 +210,7 @@ export class Snapshotter {
         // Before the first chunk also those that are idle: they may have written before the table was published, and
         // Postgres streams nothing of that.
         writers: () => readWriters(client, oid, cursor === null),
+        holders: (xids) => nameHolders(client, xids),
         waits: (what) => {
           work.waitingFor = what;
         },

@@ -30,6 +30,8 @@ export interface ReadingParts {
   readonly describe: (oid: number) => Promise<CapturedTable | null>;
   /** Xids of transactions that write to the table. */
   readonly writers: (oid: number) => Promise<string[]>;
+  /** Who can end those transactions, for people; those of whom nothing is known are left out. */
+  readonly holders: (xids: readonly string[]) => Promise<string[]>;
   /** What it waits for, for people; null when for nothing. */
   readonly waits: (what: string | null) => void;
   readonly signal: AbortSignal;
@@ -43,6 +45,9 @@ const MOST_NOTED = 100_000;
 const FIRST_PAUSE_MS = 5;
 const LONGEST_PAUSE_MS = 1_000;
 const ASK_EVERY_MS = 20;
+/** Who is waited for is looked up only when it takes longer than commits usually do. */
+const LONG_PAUSE_MS = 100;
+const MOST_NAMED = 3;
 /** An idle server writes nothing out that would bring the stream on; a busy one needs no help. */
 const FIRST_NUDGE_MS = 200;
 const LOCK_NOT_GRANTED = "55P03";
@@ -119,7 +124,7 @@ export class TableReading {
           window = this.#watch.open();
         }
         if (missing.length > 0) {
-          waits(`transaction ${missing.slice(0, 3).join(", ")}, which others can't see yet`);
+          waits(await this.#nameMissing(missing, pause));
           failpoint("snapshot.chunk-not-counted");
         } else {
           // Not inside the chunk's transaction: an ALTER TABLE that waits for that would make the look wait for it.
@@ -145,6 +150,12 @@ export class TableReading {
       }
       await sleep(pause, undefined, { signal });
     }
+  }
+
+  async #nameMissing(missing: readonly string[], pause: number): Promise<string> {
+    const named = missing.slice(0, MOST_NAMED);
+    const holders = pause < LONG_PAUSE_MS ? [] : await this.#parts.holders(named);
+    return holders.length > 0 ? holders.join("; ") : `transaction ${named.join(", ")}, which others can't see yet`;
   }
 
   #readRows(keys: CountedChunk["keys"]): Promise<Chunk> {

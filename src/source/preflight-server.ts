@@ -13,6 +13,7 @@ import {
   isConnectionLoss,
   type PostgresSettings,
 } from "./session.ts";
+import { TWO_PHASE_REMEDY, twoPhaseSlot } from "./slot.ts";
 
 export interface ServerFacts {
   /** Such as 180004. */
@@ -31,6 +32,7 @@ export interface ServerFacts {
     readonly plugin: string;
     readonly database: string | null;
     readonly walStatus: string | null;
+    readonly twoPhase: boolean;
   } | null;
   readonly hosting: Hosting;
   /** Whether the backend has another process id than the one announced at connect: something stands in between. */
@@ -51,7 +53,7 @@ export async function readServerFacts(client: pg.Client, slot: string): Promise<
             current_setting('max_wal_senders')::int AS "maxWalsenders",
             current_database() AS database,
             pg_backend_pid() AS pid,
-            (SELECT json_build_object('plugin', plugin, 'database', database, 'walStatus', wal_status)
+            (SELECT json_build_object('plugin', plugin, 'database', database, 'walStatus', wal_status, 'twoPhase', two_phase)
                FROM pg_replication_slots WHERE slot_name = $1) AS slot,
             (SELECT array_agg(rolname::text) FROM pg_roles
               WHERE rolname IN ('rds_superuser', 'cloudsqlsuperuser', 'azure_pg_admin', 'supabase_admin', 'neon_superuser')) AS roles`,
@@ -154,6 +156,9 @@ function judgeSlots(facts: ServerFacts, name: string): Finding[] {
         "Choose another name with postgres.slot, or drop that slot if nobody uses it.",
       ),
     ];
+  }
+  if (slot.twoPhase) {
+    return [problem("SLOT_TWO_PHASE", twoPhaseSlot(name), TWO_PHASE_REMEDY)];
   }
   if (slot.walStatus === "lost") {
     return [

@@ -9,6 +9,8 @@ import { errorCode, type LongQuery, queryFailed } from "./session.ts";
 
 export interface SlotState {
   readonly plugin: string;
+  /** Made to send transactions at PREPARE already. */
+  readonly twoPhase: boolean;
   /** Made in the connected database. */
   readonly here: boolean;
   readonly activePid: number | null;
@@ -22,7 +24,7 @@ export interface SlotState {
 /** Null when there is no slot of that name. */
 export async function readSlot(client: pg.Client, slot: string): Promise<SlotState | null> {
   const { rows } = await client.query(
-    `SELECT plugin, database IS NOT DISTINCT FROM current_database() AS here, active_pid AS "activePid", confirmed_flush_lsn::text AS "confirmedFlushLsn",
+    `SELECT plugin, two_phase AS "twoPhase", database IS NOT DISTINCT FROM current_database() AS here, active_pid AS "activePid", confirmed_flush_lsn::text AS "confirmedFlushLsn",
             coalesce(pg_wal_lsn_diff(pg_current_wal_insert_lsn(), restart_lsn), 0)::float8 AS "retainedBytes",
             wal_status AS "walStatus"
        FROM pg_replication_slots WHERE slot_name = $1`,
@@ -31,6 +33,13 @@ export async function readSlot(client: pg.Client, slot: string): Promise<SlotSta
   const row = rows[0];
   return row === undefined ? null : { ...row, confirmedFlushLsn: parseLsn(row.confirmedFlushLsn ?? "0/0") };
 }
+
+// Such a slot sends a transaction at PREPARE, whatever is asked for when streaming begins, and only its name at COMMIT
+// PREPARED. Others send it at COMMIT PREPARED like any other.
+export const twoPhaseSlot = (slot: string): string =>
+  `Replication slot ${slot} was made with two_phase, so it sends transactions before they are committed.`;
+export const TWO_PHASE_REMEDY =
+  "Name another slot in postgres.slot, or drop this one while no stream has been published from it and let start make its own; on PostgreSQL 18 also ALTER_REPLICATION_SLOT … (TWO_PHASE false) over a replication connection.";
 
 /** Where the server writes now, and what the slot makes it keep. */
 export async function readSlotLag(client: pg.Client, slot: string): Promise<{ insertLsn: Lsn; retainedBytes: number }> {
@@ -101,21 +110,46 @@ export async function createSlot(client: pg.Client, slot: string, patienceMs: nu
 
 async function slotBlocked(client: pg.Client, slot: string, patienceMs: number): Promise<AfterimageError> {
   const { rows } = await client.query(
-    `SELECT pid, coalesce(application_name, '') AS name, usename, xact_start::text AS since FROM pg_stat_activity
-      WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() ORDER BY xact_start LIMIT 1`,
+    `SELECT pid, NULL AS gid, datname AS database, usename AS "user", coalesce(application_name, '') AS name, xact_start AS since
+       FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()
+      UNION ALL SELECT NULL, gid, database, owner, '', prepared FROM pg_prepared_xacts
+      ORDER BY since LIMIT 1`,
   );
-  const blocker = rows[0];
-  const who =
-    blocker === undefined
-      ? "a transaction that is open (perhaps a prepared one: see pg_prepared_xacts)"
-      : `process ${blocker.pid} (user ${blocker.usename}, application ${JSON.stringify(blocker.name)}), whose transaction is open since ${blocker.since}`;
+  const [who, remedy] = describeBlocker(rows[0]);
   return new AfterimageError(
     "SLOT_BLOCKED",
     `Replication slot ${slot} could not be made within ${Math.round(patienceMs / 1000)} s: Postgres waits for ${who}.`,
-    blocker === undefined
-      ? "End open transactions, then start again."
-      : `End that transaction, or SELECT pg_terminate_backend(${blocker.pid}); then start again.`,
+    `${remedy}; then start again.`,
   );
+}
+
+interface Blocker {
+  readonly pid: number | null;
+  /** Of a prepared transaction. */
+  readonly gid: string | null;
+  readonly database: string;
+  readonly user: string;
+  readonly name: string;
+  readonly since: Date;
+}
+
+function describeBlocker(blocker: Blocker | undefined): [who: string, remedy: string] {
+  if (blocker === undefined) {
+    return ["a transaction that is open", "End open transactions"];
+  }
+  const { pid, gid, database, user, name } = blocker;
+  const since = blocker.since.toISOString();
+  if (gid === null) {
+    return [
+      `process ${pid} (user ${user}, application ${JSON.stringify(name)}), whose transaction is open since ${since}`,
+      `End that transaction, or SELECT pg_terminate_backend(${pid})`,
+    ];
+  }
+  const literal = `'${gid.replaceAll("'", "''")}'`;
+  return [
+    `the transaction that user ${user} prepared as ${JSON.stringify(gid)} in database ${database} at ${since}`,
+    `COMMIT PREPARED ${literal}, or ROLLBACK PREPARED ${literal}, in that database`,
+  ];
 }
 
 /** Drops the slot; resolves false when it was already gone. Throws SLOT_IN_USE. */

@@ -1,4 +1,5 @@
 // Who has written to a table and is not over: their locks tell, to every user, until after others can see their rows.
+// A prepared transaction holds them as well, under no process id, until COMMIT PREPARED or ROLLBACK PREPARED.
 import type pg from "pg";
 
 // One look at the locks: a lock on the table and the lock on the own xid are both held from the first row on until the
@@ -27,4 +28,22 @@ const WRITERS = `
 export async function readWriters(client: pg.Client, table: number, idle: boolean): Promise<string[]> {
   const { rows } = await client.query(WRITERS, [table, idle]);
   return rows.map(({ xid }) => xid);
+}
+
+// The view of prepared transactions is readable for every user; of other users' sessions the xid may be hidden.
+// https://www.postgresql.org/docs/current/view-pg-prepared-xacts.html
+const HOLDERS = `
+  SELECT transaction::text AS xid, gid, database, prepared::text AS since, NULL::int AS pid
+    FROM pg_prepared_xacts WHERE transaction::text = ANY ($1)
+   UNION ALL
+  SELECT backend_xid::text, NULL, datname, xact_start::text, pid FROM pg_stat_activity WHERE backend_xid::text = ANY ($1)`;
+
+/** Those of the transactions (32-bit xids) of which it is known who can end them, for people. */
+export async function nameHolders(client: pg.Client, xids: readonly string[]): Promise<string[]> {
+  const { rows } = await client.query(HOLDERS, [xids]);
+  return rows.map(({ xid, gid, pid, since }) =>
+    gid === null
+      ? `transaction ${xid} of process ${pid}, open since ${since}`
+      : `transaction ${xid}, prepared as ${JSON.stringify(gid)} at ${since} (COMMIT PREPARED or ROLLBACK PREPARED ends it)`,
+  );
 }

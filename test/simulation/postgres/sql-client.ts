@@ -92,6 +92,7 @@ function slotRow({ slot, insertLsn }: PostgresServer): Record<string, unknown> {
     confirmedFlushLsn: formatLsn(slot!.confirmed),
     retainedBytes: Number(insertLsn - slot!.confirmed),
     walStatus: "reserved",
+    twoPhase: false,
   };
 }
 

@@ -36,9 +36,26 @@ test.each([
   [{ encoding: "SQL_ASCII" }, "POSTGRES_ENCODING", "UTF8"],
   [{ version: 140_010 }, "POSTGRES_VERSION", "Upgrade"],
   [{ version: 170_004 }, "POSTGRES_MINOR", "17.5"],
-  [{ slot: { plugin: "wal2json", database: "shop", walStatus: "reserved" } }, "SLOT_FOREIGN", "postgres.slot"],
-  [{ slot: { plugin: "pgoutput", database: "other", walStatus: "reserved" } }, "SLOT_FOREIGN", "postgres.slot"],
-  [{ slot: { plugin: "pgoutput", database: "shop", walStatus: "lost" } }, "SLOT_LOST", "drop STREAM --topics"],
+  [
+    { slot: { plugin: "wal2json", database: "shop", walStatus: "reserved", twoPhase: false } },
+    "SLOT_FOREIGN",
+    "postgres.slot",
+  ],
+  [
+    { slot: { plugin: "pgoutput", database: "other", walStatus: "reserved", twoPhase: false } },
+    "SLOT_FOREIGN",
+    "postgres.slot",
+  ],
+  [
+    { slot: { plugin: "pgoutput", database: "shop", walStatus: "lost", twoPhase: false } },
+    "SLOT_LOST",
+    "drop STREAM --topics",
+  ],
+  [
+    { slot: { plugin: "pgoutput", database: "shop", walStatus: "reserved", twoPhase: true } },
+    "SLOT_TWO_PHASE",
+    "postgres.slot",
+  ],
 ] as [Partial<ServerFacts>, string, string][])("%j: %s", (facts, code, remedy) => {
   const findings = bad(facts);
   expect(findings.map((finding) => finding.code)).toEqual([code]);
@@ -46,7 +63,9 @@ test.each([
 });
 
 test("our own slot needs no free one", () => {
-  expect(bad({ slots: 10, slot: { plugin: "pgoutput", database: "shop", walStatus: "reserved" } })).toEqual([]);
+  expect(
+    bad({ slots: 10, slot: { plugin: "pgoutput", database: "shop", walStatus: "reserved", twoPhase: false } }),
+  ).toEqual([]);
 });
 
 test.each([
