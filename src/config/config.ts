@@ -1,5 +1,6 @@
 // The resolved configuration: file, then environment over it, then flags over both; checked, with every default filled in.
 import { readFileSync } from "node:fs";
+import { resolve as resolvePath } from "node:path";
 import { AfterimageError, messageOf } from "../errors.ts";
 import { problemsError, toProblems } from "./problems.ts";
 import { parsePostgresUrl } from "./redact.ts";
@@ -29,6 +30,8 @@ export interface Config {
   /** Whether rows of a table that is new to the stream are read. */
   readonly snapshot: ParsedConfig["snapshot"];
   readonly snapshotConnections: number;
+  /** Where transactions are kept that are still open; null when Postgres sends them only once they commit. */
+  readonly spoolFolder: string | null;
   /** Topic names that replace `<stream>.<schema>.<table>`. */
   readonly topics: readonly { readonly schema: string; readonly table: string; readonly topic: string }[];
   readonly kafka: {
@@ -90,6 +93,7 @@ function resolve(parsed: Partial<ParsedConfig>, stream: string): Partial<Config>
     ...(parsed.tables === undefined ? {} : { tables: parsed.tables, keyless: parsed.keyless ?? [] }),
     ...(parsed.snapshot === undefined ? {} : { snapshot: parsed.snapshot }),
     ...(parsed.snapshotConnections === undefined ? {} : { snapshotConnections: parsed.snapshotConnections }),
+    ...(parsed.streaming === undefined ? {} : { spoolFolder: resolveSpool(parsed.streaming, parsed.spoolFolder) }),
     ...(parsed.admin === undefined ? {} : { admin: parsed.admin }),
     ...(postgres === undefined ? {} : { postgres: resolvePostgres(postgres, stream) }),
     ...(kafka === undefined ? {} : { kafka: resolveKafka(kafka, stream) }),
@@ -99,6 +103,20 @@ function resolve(parsed: Partial<ParsedConfig>, stream: string): Partial<Config>
     ...(log === undefined ? {} : { log: { ...log, file: log.file ?? null } }),
     pidFile: parsed.pidFile ?? null,
   };
+}
+
+function resolveSpool(streaming: ParsedConfig["streaming"], folder: string | undefined): string | null {
+  if (streaming === "off") {
+    return null;
+  }
+  if (folder === undefined) {
+    throw new AfterimageError(
+      "CONFIG_MISSING",
+      "streaming is on, and spoolFolder is not set: open transactions have to be kept somewhere.",
+      `Set spoolFolder or the environment variable ${environmentName("spoolFolder")} to a folder on a disk with room for your largest transaction, or set streaming: off.`,
+    );
+  }
+  return resolvePath(folder);
 }
 
 function resolvePostgres(postgres: ParsedConfig["postgres"], stream: string): Config["postgres"] {

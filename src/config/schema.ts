@@ -64,6 +64,8 @@ export const CONFIG_SCHEMA = z.strictObject({
   keyless: z.array(pattern).default([]),
   snapshot: z.enum(["initial", "never"]).default("never"),
   snapshotConnections: z.int().min(1).max(16).default(2),
+  streaming: z.enum(["on", "off"]).default("off"),
+  spoolFolder: text.optional(),
   topics: z
     .record(z.string().refine(isExactTable), z.string().regex(/^(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}$/))
     .refine((topics) => new Set(Object.values(topics)).size === Object.keys(topics).length)

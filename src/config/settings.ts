@@ -99,6 +99,21 @@ export const SETTINGS: readonly Setting[] = [
     about: "Connections over which a snapshot reads, each one table at a time.",
   },
   {
+    path: "streaming",
+    kind: "text",
+    default: "off",
+    expected: "on or off",
+    about:
+      "`on`: Postgres sends large transactions while they are still open; they are kept in `spoolFolder` until they commit.",
+  },
+  {
+    path: "spoolFolder",
+    kind: "text",
+    expected: "the path of a folder",
+    about: "Where `streaming: on` keeps open transactions. On a disk with room for the largest of them.",
+    example: "/var/lib/afterimage",
+  },
+  {
     path: "topics",
     kind: "map",
     default: "{}",

@@ -20,6 +20,7 @@ import type { Connections } from "./connections.ts";
 import { type OpenProgress, openProgress } from "./open-progress.ts";
 import { ensureSlot, streamLost } from "./open-slot.ts";
 import { kafkaSettings } from "./preflight-kafka.ts";
+import { keep, openSource } from "./resources.ts";
 import { ADMIN_SHUTDOWN, drainThenFail } from "./shutdown-drain.ts";
 import { Snapshotter } from "./snapshotter.ts";
 import type { SnapshotStatus } from "./status.ts";
@@ -145,7 +146,9 @@ export class StreamSession {
       // Another daemon was making it: look again.
     }
     const { slot, publication } = config.postgres;
-    const stream = await connections.replication(config.postgres, { slot, publication }, `${name} replication`, signal);
+    const streaming = config.spoolFolder !== null;
+    const target = { slot, publication, streaming };
+    const stream = await connections.replication(config.postgres, target, `${name} replication`, signal);
     await keep(resources, () => stream.close());
     // From the start on: a stream that was lost while the rest was opened ends the attempt.
     let onStreamLost = (error: Error) => {
@@ -162,8 +165,10 @@ export class StreamSession {
 
     const progress = await openProgress(config, catalog, connection);
     const absence = new Absence();
-    const pipeline = new Pipeline({
-      source: stream,
+    const source = openSource(stream, config, progress.server.systemId, (error) => pipeline.fail(error));
+    await keep(resources, async () => source.close());
+    const pipeline: Pipeline = new Pipeline({
+      source,
       resume: { ...progress.publisher.progress, confirmedFlushLsn: progress.server.confirmedFlushLsn },
       snapshot: progress.snapshots,
       resolve: (relation) => progress.resolver.resolve(relation),
@@ -288,13 +293,4 @@ export class StreamSession {
       return [];
     }
   }
-}
-
-/** Closes it with the others; at once when an abort has closed those already. */
-async function keep(resources: AsyncDisposableStack, close: () => Promise<void>): Promise<void> {
-  if (resources.disposed) {
-    await close();
-    throw new Error("The start was stopped.");
-  }
-  resources.defer(close);
 }

@@ -22,6 +22,8 @@ export interface ReplicationTarget {
   readonly publication: string;
   /** Makes a temporary slot of that name first; it goes with the connection. */
   readonly temporary?: boolean;
+  /** Large transactions are sent while they are open, in the messages of protocol version 2. */
+  readonly streaming?: boolean;
 }
 
 export interface FrameHandler {
@@ -31,7 +33,7 @@ export interface FrameHandler {
   keepalive(walEnd: Lsn, replyRequested: boolean): void;
 }
 
-/** Options that change what pgoutput sends for the same WAL. */
+/** Options that change which events are made of the same WAL; `streaming` changes only when it is sent. */
 export const PGOUTPUT_OPTIONS = { proto_version: "1", messages: "true" } as const;
 
 type Waiting = { kind: "wal"; bytes: Buffer } | { kind: "keepalive"; walEnd: Lsn; replyRequested: boolean };
@@ -252,12 +254,12 @@ async function endService(service: LogicalReplicationService, connection: CopyCo
   clearTimeout(late);
 }
 
-function startCommand({ slot, publication }: ReplicationTarget): string {
+function startCommand({ slot, publication, streaming = false }: ReplicationTarget): string {
   const options = Object.entries({
-    proto_version: PGOUTPUT_OPTIONS.proto_version,
+    ...PGOUTPUT_OPTIONS,
+    ...(streaming ? { proto_version: "2", streaming: "on" } : {}),
     // A list of SQL identifiers inside a string literal.
     publication_names: quoteIdentifier(publication).replaceAll("'", "''"),
-    messages: PGOUTPUT_OPTIONS.messages,
   });
   return `START_REPLICATION SLOT ${quoteIdentifier(slot)} LOGICAL 0/0 (${options.map(([name, value]) => `${name} '${value}'`).join(", ")})`;
 }

@@ -27,6 +27,7 @@ export function configOf(random: Random): Config {
     keyless: [],
     snapshot: "never",
     snapshotConnections: 2,
+    spoolFolder: null,
     topics: [],
     kafka: {
       brokers: ["node:1", "node:2", "node:3"],

@@ -46,6 +46,7 @@ describe("what is accepted", () => {
       keyless: [],
       snapshot: "never",
       snapshotConnections: 2,
+      spoolFolder: null,
       topics: [],
       kafka: {
         brokers: ["localhost:9092"],

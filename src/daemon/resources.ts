@@ -1,0 +1,34 @@
+// What a session opens and has to close again, and the socket as its pipeline reads it.
+import type { Config } from "../config/config.ts";
+import type { FrameSource } from "../pipeline/parts.ts";
+import { Spool } from "../pipeline/spool.ts";
+import { StreamedSource } from "../pipeline/streamed-source.ts";
+
+/** Closes it with the others; at once when an abort has closed those already. */
+export async function keep(resources: AsyncDisposableStack, close: () => Promise<void>): Promise<void> {
+  if (resources.disposed) {
+    await close();
+    throw new Error("The start was stopped.");
+  }
+  resources.defer(close);
+}
+
+/**
+ * The stream itself, or with `streaming: on` behind a spool. Only call this while streaming from the slot: it empties what
+ * an earlier session of that slot left. Throws SPOOL_FULL and SPOOL_FAILED; later ones go to `fail`.
+ */
+export function openSource(
+  stream: FrameSource,
+  { spoolFolder, postgres }: Pick<Config, "spoolFolder" | "postgres">,
+  systemId: string,
+  fail: (error: unknown) => void,
+): FrameSource & { close(): void } {
+  return spoolFolder === null
+    ? {
+        consume: (handler) => stream.consume(handler),
+        pause: () => stream.pause(),
+        resume: () => stream.resume(),
+        close: () => undefined,
+      }
+    : new StreamedSource(stream, Spool.open(spoolFolder, `${systemId}-${postgres.slot}`), fail);
+}
