@@ -1,9 +1,11 @@
 // `doctor`, and the preflight of every start: all checks of Postgres and Kafka, each with its remedy.
+import { randomUUID } from "node:crypto";
 import type { Config } from "../config/config.ts";
 import { matchesTable } from "../config/table-patterns.ts";
 import { AfterimageError } from "../errors.ts";
+import { Spool } from "../pipeline/spool.ts";
 import { holdsProgress } from "../sink/progress-log.ts";
-import { type Finding, problem } from "../source/finding.ts";
+import { type Finding, ok, problem } from "../source/finding.ts";
 import { preflightPostgres } from "../source/preflight.ts";
 import { checkTopics, connectKafka, kafkaSettings } from "./preflight-kafka.ts";
 import { isSelected } from "./table-resolver.ts";
@@ -21,7 +23,8 @@ export interface DoctorOptions {
   readonly hasRun?: boolean;
 }
 
-type Checked = Pick<Config, "stream" | "postgres" | "tables" | "keyless" | "topics" | "kafka" | "startup">;
+type Checked = Pick<Config, "stream" | "postgres" | "tables" | "keyless" | "topics" | "kafka" | "startup"> &
+  Partial<Pick<Config, "spoolFolder">>;
 
 /** All findings, those of Postgres first. Throws only when aborted by the signal, and then at once. */
 export async function runDoctor(config: Checked, options: DoctorOptions = {}): Promise<Finding[]> {
@@ -32,7 +35,8 @@ export async function runDoctor(config: Checked, options: DoctorOptions = {}): P
   signal?.addEventListener("abort", abort);
   try {
     // What is cut off here closes what it opened, each within its own time limit.
-    return await Promise.race([check(config, options), aborted]);
+    const findings = await Promise.race([check(config, options), aborted]);
+    return [...findings, ...checkSpool(config.spoolFolder ?? null)];
   } finally {
     signal?.removeEventListener("abort", abort);
   }
@@ -72,6 +76,19 @@ async function check(config: Checked, options: DoctorOptions): Promise<Finding[]
     hurry.abort();
     const kafka = await kafkaTried;
     if ("connection" in kafka) await kafka.connection.close();
+  }
+}
+
+/** Leaves nothing behind but the folder itself. */
+function checkSpool(folder: string | null): Finding[] {
+  if (folder === null) {
+    return [];
+  }
+  try {
+    Spool.open(folder, `check-${randomUUID()}`).close();
+    return [ok("SPOOL_FAILED", `open transactions can be kept in ${folder}`)];
+  } catch (error) {
+    return asFinding(error);
   }
 }
 
