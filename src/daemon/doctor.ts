@@ -3,12 +3,13 @@ import type { Config } from "../config/config.ts";
 import { matchesTable } from "../config/table-patterns.ts";
 import { AfterimageError } from "../errors.ts";
 import { holdsProgress } from "../sink/progress-log.ts";
-import { type Finding, problem } from "../source/finding.ts";
+import { type Finding, problem, remedy } from "../source/finding.ts";
 import { preflightPostgres } from "../source/preflight.ts";
+import { rebuild } from "../source/preflight-slot.ts";
 import { checkTopics, connectKafka, kafkaSettings } from "./preflight-kafka.ts";
 import { isSelected } from "./table-resolver.ts";
 
-export type { Finding } from "../source/finding.ts";
+export type { Finding, Step } from "../source/finding.ts";
 export { findingsError } from "../source/finding.ts";
 
 export interface DoctorOptions {
@@ -21,7 +22,19 @@ export interface DoctorOptions {
   readonly hasRun?: boolean;
 }
 
-type Checked = Pick<Config, "stream" | "postgres" | "tables" | "keyless" | "topics" | "kafka" | "startup">;
+type Checked = Pick<
+  Config,
+  | "stream"
+  | "postgres"
+  | "tables"
+  | "keyless"
+  | "topics"
+  | "kafka"
+  | "startup"
+  | "batch"
+  | "snapshot"
+  | "snapshotConnections"
+>;
 
 /** All findings, those of Postgres first. Throws only when aborted by the signal, and then at once. */
 export async function runDoctor(config: Checked, options: DoctorOptions = {}): Promise<Finding[]> {
@@ -50,7 +63,13 @@ async function check(config: Checked, options: DoctorOptions): Promise<Finding[]
   const kafkaTried = connectKafka(kafkaSettings(config.kafka), { ...patience, signal: either });
   try {
     const { findings, tables, hasSlot } = await preflightPostgres(
-      { ...config.postgres, hasRun },
+      {
+        ...config.postgres,
+        hasRun,
+        stream: config.stream,
+        readsRows: config.snapshot === "initial",
+        snapshotConnections: config.snapshotConnections,
+      },
       {
         captures: (table) => isSelected(config.tables, table),
         keyless: (schema, table) => matchesTable(config.keyless, schema, table),
@@ -79,7 +98,7 @@ function slotLost({ stream, postgres }: Checked): Finding {
   return problem(
     "SLOT_LOST",
     `Replication slot ${postgres.slot} is gone, though stream ${stream} has been published: changes after its position are lost.`,
-    `Rebuild the stream: afterimage drop ${stream} --topics, then start.`,
+    remedy`Rebuild the stream: ${rebuild(stream)}, then start.`,
   );
 }
 
