@@ -18,11 +18,15 @@ export async function doctor(flags: Flags): Promise<void> {
 }
 
 export function formatFindings(findings: readonly Finding[], stream: NodeJS.WriteStream = process.stdout): string {
-  const lines = findings.map(({ code, severity, ...texts }) => {
-    const [what, remedy] = [printable(texts.what), printable(texts.remedy)];
+  const lines = findings.map((finding) => {
+    const { code, severity } = finding;
+    const what = printable(finding.what);
+    const remedy = remedyLines(finding).map(printable).join("\n    ");
     switch (severity) {
       case "ok":
         return `${styleText("green", "✓", { stream })} ${what}\n`;
+      case "note":
+        return `${styleText("cyan", "·", { stream })} ${styleText("bold", code, { stream })}: ${what}\n  → ${remedy}\n`;
       case "warning":
         return `${styleText("yellow", "!", { stream })} ${styleText("bold", code, { stream })}: ${what}\n  → ${remedy}\n`;
       case "error":
@@ -39,4 +43,17 @@ export function formatFindings(findings: readonly Finding[], stream: NodeJS.Writ
       ? `${count(errors, "error")} to mend before a start, ${count(warnings, "warning")}.\n`
       : `Ready to start${warnings > 0 ? `, with ${count(warnings, "warning")}` : ""}.\n`;
   return `${lines.join("")}${end}`;
+}
+
+/** Each step of the remedy on a line of its own, to be pasted; what is said between them on others. */
+export function remedyLines({ remedy, steps }: Finding): string[] {
+  const lines: string[] = [];
+  let rest = remedy;
+  for (const { kind, text } of steps) {
+    const at = kind === "restart" ? -1 : rest.indexOf(text);
+    if (at < 0) continue;
+    lines.push(rest.slice(0, at).trim(), text);
+    rest = rest.slice(at + text.length).replace(/^[,)]/, "");
+  }
+  return [...lines, rest.trim()].filter((line) => line !== "");
 }

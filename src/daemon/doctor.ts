@@ -5,12 +5,13 @@ import { matchesTable } from "../config/table-patterns.ts";
 import { AfterimageError } from "../errors.ts";
 import { Spool } from "../pipeline/spool.ts";
 import { holdsProgress } from "../sink/progress-log.ts";
-import { type Finding, ok, problem } from "../source/finding.ts";
+import { type Finding, ok, problem, remedy } from "../source/finding.ts";
 import { preflightPostgres } from "../source/preflight.ts";
+import { rebuild } from "../source/preflight-slot.ts";
 import { checkTopics, connectKafka, kafkaSettings } from "./preflight-kafka.ts";
 import { isSelected } from "./table-resolver.ts";
 
-export type { Finding } from "../source/finding.ts";
+export type { Finding, Step } from "../source/finding.ts";
 export { findingsError } from "../source/finding.ts";
 
 export interface DoctorOptions {
@@ -23,7 +24,19 @@ export interface DoctorOptions {
   readonly hasRun?: boolean;
 }
 
-type Checked = Pick<Config, "stream" | "postgres" | "tables" | "keyless" | "topics" | "kafka" | "startup"> &
+type Checked = Pick<
+  Config,
+  | "stream"
+  | "postgres"
+  | "tables"
+  | "keyless"
+  | "topics"
+  | "kafka"
+  | "startup"
+  | "batch"
+  | "snapshot"
+  | "snapshotConnections"
+> &
   Partial<Pick<Config, "spoolFolder">>;
 
 /** All findings, those of Postgres first. Throws only when aborted by the signal, and then at once. */
@@ -54,7 +67,13 @@ async function check(config: Checked, options: DoctorOptions): Promise<Finding[]
   const kafkaTried = connectKafka(kafkaSettings(config.kafka), { ...patience, signal: either });
   try {
     const { findings, tables, hasSlot } = await preflightPostgres(
-      { ...config.postgres, hasRun },
+      {
+        ...config.postgres,
+        hasRun,
+        stream: config.stream,
+        readsRows: config.snapshot === "initial",
+        snapshotConnections: config.snapshotConnections,
+      },
       {
         captures: (table) => isSelected(config.tables, table),
         keyless: (schema, table) => matchesTable(config.keyless, schema, table),
@@ -96,7 +115,7 @@ function slotLost({ stream, postgres }: Checked): Finding {
   return problem(
     "SLOT_LOST",
     `Replication slot ${postgres.slot} is gone, though stream ${stream} has been published: changes after its position are lost.`,
-    `Rebuild the stream: afterimage drop ${stream} --topics, then start.`,
+    remedy`Rebuild the stream: ${rebuild(stream)}, then start.`,
   );
 }
 

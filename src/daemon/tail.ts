@@ -55,7 +55,7 @@ export async function runTail(target: TailTarget, output: TailOutput, signal: Ab
   let publication: TailPublication | null = null;
   try {
     const facts = await readServerFacts(client, "");
-    const error = findingsError([...judgeServer(facts, ""), await checkReplication(target.postgres, facts)]);
+    const error = findingsError([...judgeServer(facts, "", ""), await checkReplication(target.postgres, facts)]);
     if (error !== null) throw error;
     publication =
       target.publication === null

@@ -2,7 +2,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { messageOf } from "../errors.ts";
-import { type Finding, problem } from "./finding.ts";
+import { quoteIdentifier } from "../event/identifier.ts";
+import { type Finding, inTurn, problem, sql } from "./finding.ts";
 import { clientConfig, closeSql, endWhenUnanswered, errorCode, hostOf, type PostgresSettings } from "./session.ts";
 
 /** How far a connection attempt got; tells apart the errors to which the driver gives no code. */
@@ -143,7 +144,7 @@ export function connectionFinding(failed: FailedAttempt, settings: PostgresSetti
       return problem(
         "POSTGRES_NOT_AUTHORIZED",
         `User ${user} may not connect to database ${database}.`,
-        `GRANT CONNECT ON DATABASE "${database}" TO "${user}";`,
+        inTurn([sql(`GRANT CONNECT ON DATABASE ${quoteIdentifier(database)} TO ${quoteIdentifier(user)};`)]),
       );
     case "08P01": // protocol_violation: PgBouncer's answer to whatever it doesn't know
       return pooler(host, `the connection's start-up settings are refused (SQLSTATE ${code})`);

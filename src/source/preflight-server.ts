@@ -2,8 +2,9 @@
 // really opens (hosted Postgres grants it by role, so no attribute is read).
 import type pg from "pg";
 import { quoteIdentifier } from "../event/identifier.ts";
-import { type Finding, ok, problem, warning } from "./finding.ts";
+import { type Finding, inTurn, ok, problem, type Remedy, remedy, restart, sql, warning } from "./finding.ts";
 import { attempt, connectionFinding, identity, pooler } from "./preflight-connection.ts";
+import { judgeSlot, SLOT_FACTS, type SlotFacts } from "./preflight-slot.ts";
 import {
   asLost,
   clientConfig,
@@ -13,7 +14,6 @@ import {
   isConnectionLoss,
   type PostgresSettings,
 } from "./session.ts";
-import { TWO_PHASE_REMEDY, twoPhaseSlot } from "./slot.ts";
 
 export interface ServerFacts {
   /** Such as 180004. */
@@ -28,12 +28,7 @@ export interface ServerFacts {
   readonly maxWalsenders: number;
   readonly database: string;
   /** Our slot, when it is there. */
-  readonly slot: {
-    readonly plugin: string;
-    readonly database: string | null;
-    readonly walStatus: string | null;
-    readonly twoPhase: boolean;
-  } | null;
+  readonly slot: SlotFacts | null;
   readonly hosting: Hosting;
   /** Whether the backend has another process id than the one announced at connect: something stands in between. */
   readonly proxied: boolean;
@@ -53,8 +48,7 @@ export async function readServerFacts(client: pg.Client, slot: string): Promise<
             current_setting('max_wal_senders')::int AS "maxWalsenders",
             current_database() AS database,
             pg_backend_pid() AS pid,
-            (SELECT json_build_object('plugin', plugin, 'database', database, 'walStatus', wal_status, 'twoPhase', two_phase)
-               FROM pg_replication_slots WHERE slot_name = $1) AS slot,
+            (${SLOT_FACTS}) AS slot,
             (SELECT array_agg(rolname::text) FROM pg_roles
               WHERE rolname IN ('rds_superuser', 'cloudsqlsuperuser', 'azure_pg_admin', 'supabase_admin', 'neon_superuser')) AS roles`,
     [slot],
@@ -73,8 +67,8 @@ function hostingOf(roles: readonly string[]): Hosting {
   return "own";
 }
 
-/** Judges the facts; pure. `slot` is the name ours has or will have. */
-export function judgeServer(facts: ServerFacts, slot: string): Finding[] {
+/** Judges the facts; pure. `slot` is the name ours has or will have, `stream` the stream's. */
+export function judgeServer(facts: ServerFacts, slot: string, stream: string): Finding[] {
   const findings: Finding[] = [judgeVersion(facts.version)];
   if (facts.inRecovery) {
     findings.push(
@@ -99,7 +93,7 @@ export function judgeServer(facts: ServerFacts, slot: string): Finding[] {
       ),
     );
   }
-  findings.push(...judgeSlots(facts, slot));
+  findings.push(...judgeSlots(facts, slot, stream));
   findings.push(
     facts.walsenders < facts.maxWalsenders
       ? ok(
@@ -135,51 +129,31 @@ function judgeVersion(version: number): Finding {
   return ok("POSTGRES_VERSION", `PostgreSQL ${major}.${minor}`);
 }
 
-function judgeSlots(facts: ServerFacts, name: string): Finding[] {
+function judgeSlots(facts: ServerFacts, name: string, stream: string): Finding[] {
   const { slot, slots, maxSlots } = facts;
-  if (slot === null) {
-    return slots < maxSlots
-      ? [ok("SLOTS_EXHAUSTED", `${maxSlots - slots} of ${maxSlots} replication slots are free`)]
-      : [
-          problem(
-            "SLOTS_EXHAUSTED",
-            `All ${maxSlots} replication slots are taken.`,
-            `Raise max_replication_slots (ALTER SYSTEM SET max_replication_slots = ${maxSlots + 10}; then restart Postgres), or drop one nobody uses: SELECT slot_name, active FROM pg_replication_slots;`,
-          ),
-        ];
-  }
-  if (slot.plugin !== "pgoutput" || slot.database !== facts.database) {
-    return [
-      problem(
-        "SLOT_FOREIGN",
-        `Replication slot ${name} is there, but for plugin ${slot.plugin} in database ${slot.database ?? "(none)"}.`,
-        "Choose another name with postgres.slot, or drop that slot if nobody uses it.",
-      ),
-    ];
-  }
-  if (slot.twoPhase) {
-    return [problem("SLOT_TWO_PHASE", twoPhaseSlot(name), TWO_PHASE_REMEDY)];
-  }
-  if (slot.walStatus === "lost") {
-    return [
-      problem(
-        "SLOT_LOST",
-        `Replication slot ${name} was invalidated: the server removed WAL it still needed.`,
-        "The stream can't go on from here: afterimage drop STREAM --topics, then start again. Raise max_slot_wal_keep_size so that it doesn't happen again.",
-      ),
-    ];
-  }
-  return [ok("SLOTS_EXHAUSTED", `replication slot ${name} is there`)];
+  if (slot !== null) return judgeSlot(slot, { name, stream, database: facts.database });
+  return slots < maxSlots
+    ? [ok("SLOTS_EXHAUSTED", `${maxSlots - slots} of ${maxSlots} replication slots are free`)]
+    : [
+        problem(
+          "SLOTS_EXHAUSTED",
+          `All ${maxSlots} replication slots are taken.`,
+          remedy`Make more: ${raised("max_replication_slots", maxSlots + 10)}. Or drop one nobody uses: SELECT slot_name, active FROM pg_replication_slots;`,
+        ),
+      ];
 }
+
+const raised = (name: string, value: number): Remedy =>
+  remedy`${sql(`ALTER SYSTEM SET ${name} = ${value};`)} then restart ${restart("Postgres")}`;
 
 const walsendersFull = (limit: number | null): Finding =>
   problem(
     "WALSENDERS_EXHAUSTED",
     limit === null ? "There is no free walsender." : `All ${limit} walsenders are taken.`,
-    `Raise max_wal_senders (ALTER SYSTEM SET max_wal_senders = ${(limit ?? 10) + 10}; then restart Postgres), or end a replication client nobody needs: SELECT pid, application_name FROM pg_stat_replication;`,
+    remedy`Allow more: ${raised("max_wal_senders", (limit ?? 10) + 10)}. Or end a replication client nobody needs: SELECT pid, application_name FROM pg_stat_replication;`,
   );
 
-function walLevelRemedy(hosting: Hosting): string {
+function walLevelRemedy(hosting: Hosting): Remedy | string {
   switch (hosting) {
     case "rds":
       return "Set rds.logical_replication = 1 in the parameter group, then reboot the instance.";
@@ -191,7 +165,7 @@ function walLevelRemedy(hosting: Hosting): string {
       return "Switch on logical replication in the project's settings.";
     case "supabase":
     case "own":
-      return "ALTER SYSTEM SET wal_level = logical; then restart Postgres.";
+      return remedy`${sql("ALTER SYSTEM SET wal_level = logical;")} then restart ${restart("Postgres")}.`;
     default:
       return hosting satisfies never;
   }
@@ -252,8 +226,9 @@ export function judgeRefusedCommand(settings: PostgresSettings, error: unknown):
   return pooler(host, `it takes no replication commands (${code})`);
 }
 
-function roleRemedy(hosting: Hosting, user: string): string {
+function roleRemedy(hosting: Hosting, user: string): Remedy {
   const role = quoteIdentifier(user);
-  if (hosting === "rds") return `GRANT rds_replication TO ${role};`;
-  return `ALTER ROLE ${role} REPLICATION; (as a superuser${hosting === "own" ? "" : " or the provider's administrator"}); if it may already, pg_hba.conf must have a line for it.`;
+  if (hosting === "rds") return inTurn([sql(`GRANT rds_replication TO ${role};`)]);
+  const who = hosting === "own" ? "" : " or the provider's administrator";
+  return remedy`${sql(`ALTER ROLE ${role} REPLICATION;`)} (as a superuser${who}); if it may already, pg_hba.conf must have a line for it.`;
 }

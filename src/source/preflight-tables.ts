@@ -3,7 +3,7 @@
 import type pg from "pg";
 import { formatTableName, quoteIdentifier } from "../event/identifier.ts";
 import type { ReplicaIdentity } from "../event/schema.ts";
-import { type Finding, problem, warning } from "./finding.ts";
+import { type Finding, inTurn, problem, type Remedy, remedy, sql, warning } from "./finding.ts";
 
 export interface InspectedIndex {
   readonly name: string;
@@ -30,6 +30,10 @@ export interface InspectedTable {
   readonly ancestors: readonly { readonly schema: string; readonly table: string }[];
   /** The connected user owns it, or is member of its owner, or is superuser. */
   readonly owned: boolean;
+  /** Values are stored outside its rows (TOAST). */
+  readonly toasted: boolean;
+  /** What the connected user lacks to read all its rows. */
+  readonly lacks: { readonly usage: boolean; readonly select: boolean; readonly bypass: boolean };
 }
 
 /** All permanent and unlogged tables outside the system's schemas. */
@@ -38,6 +42,10 @@ export async function inspectTables(client: pg.Client): Promise<InspectedTable[]
     SELECT c.oid, n.nspname AS schema, c.relname AS table, c.relreplident AS identity,
            c.relpersistence = 'p' AS logged,
            pg_has_role(c.relowner, 'USAGE') AS owned,
+           c.reltoastrelid <> 0 AND coalesce(pg_relation_size(c.reltoastrelid), 0) > 0 AS toasted,
+           json_build_object('usage', NOT has_schema_privilege(n.oid, 'USAGE'),
+                             'select', NOT coalesce(has_table_privilege(c.oid, 'SELECT'), true),
+                             'bypass', row_security_active(c.oid)) AS lacks,
            coalesce((SELECT json_agg(a.attname ORDER BY a.attnum) FROM pg_attribute a
                       WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated <> ''), '[]') AS generated,
            coalesce((SELECT json_agg(json_build_object('schema', pn.nspname, 'table', p.relname))
@@ -105,15 +113,16 @@ function withoutIdentity(table: InspectedTable, why: string): Finding {
   return problem(
     "TABLE_WITHOUT_IDENTITY",
     `Table ${name} ${why}: once it is published, Postgres refuses its UPDATE and DELETE statements.`,
-    `${alter(table)} REPLICA IDENTITY ${bestIdentity(table)}; or leave it out: add ${exclusion(name)} to tables.`,
+    remedy`${identify(table, bestIdentity(table))} or leave it out: add ${exclusion(name)} to tables.`,
   );
 }
 
 function bestIdentity(table: InspectedTable): string {
-  if (table.identity !== "d" && table.indexes.some((index) => index.primary && index.immediate)) return "DEFAULT";
-  const index = table.indexes.find(
-    ({ eligible, columns }) => eligible && !columns.some((c) => table.generated.includes(c)),
-  );
+  const plain = ({ columns }: InspectedIndex) => !columns.some((column) => table.generated.includes(column));
+  if (table.identity !== "d" && table.indexes.some((index) => index.primary && index.immediate && plain(index))) {
+    return "DEFAULT";
+  }
+  const index = table.indexes.find((each) => each.eligible && plain(each));
   return index === undefined ? "FULL" : `USING INDEX ${quoteIdentifier(index.name)}`;
 }
 
@@ -123,7 +132,7 @@ function deferrable(table: InspectedTable, primary: InspectedIndex): Finding {
   return problem(
     "KEY_DEFERRABLE",
     `The primary key of ${name} is DEFERRABLE: inside a transaction two rows may have the same key, so it can't tell rows apart.`,
-    `${alter(table)} DROP CONSTRAINT ${quoteIdentifier(primary.name)}, ADD PRIMARY KEY (${columns}); or publish it without a key: ${alter(table)} REPLICA IDENTITY FULL; and add ${JSON.stringify(name)} to keyless; or add ${exclusion(name)} to tables.`,
+    remedy`${sql(`${alter(table)} DROP CONSTRAINT ${quoteIdentifier(primary.name)}, ADD PRIMARY KEY (${columns});`)} or publish it without a key: ${alter(table)} REPLICA IDENTITY FULL; and add ${JSON.stringify(name)} to keyless; or add ${exclusion(name)} to tables.`,
   );
 }
 
@@ -136,11 +145,16 @@ function judgeGenerated(table: InspectedTable, rules: IdentityRules): Finding | 
   const inKey = table.generated.filter((column) => index?.columns.includes(column));
   const affected = table.identity === "f" && rules.version >= 180_000 ? table.generated : inKey;
   if (affected.length === 0 || table.identity === "n") return null;
-  const other = table.identity === "f" && inKey.length === 0 && index?.immediate === true ? "DEFAULT" : null;
+  const other =
+    table.identity === "f" && inKey.length === 0 && index?.immediate === true ? "DEFAULT" : bestIdentity(table);
+  const way: Remedy =
+    other === "FULL"
+      ? remedy`Give ${name} an identity without it (REPLICA IDENTITY USING INDEX …)`
+      : inTurn([identify(table, other)]);
   return problem(
     "GENERATED_IDENTITY",
     `The replica identity of ${name} includes the generated column ${affected.join(", ")}, which is not published: its updates and deletes can't be captured.`,
-    `${other === null ? `Give ${name} an identity without it (REPLICA IDENTITY USING INDEX …)` : `${alter(table)} REPLICA IDENTITY ${other};`} or add ${exclusion(name)} to tables.`,
+    remedy`${way} or add ${exclusion(name)} to tables.`,
   );
 }
 
@@ -150,12 +164,14 @@ export function judgeUnlogged(table: InspectedTable): Finding {
   return warning(
     "TABLE_UNLOGGED",
     `Table ${name} is unlogged: its changes are in no WAL and are not captured.`,
-    `${alter(table)} SET LOGGED; or add ${exclusion(name)} to tables.`,
+    remedy`${sql(`${alter(table)} SET LOGGED;`)} or add ${exclusion(name)} to tables.`,
   );
 }
 
 const alter = ({ schema, table }: InspectedTable): string =>
   `ALTER TABLE ${quoteIdentifier(schema)}.${quoteIdentifier(table)}`;
 
+const identify = (table: InspectedTable, identity: string) => sql(`${alter(table)} REPLICA IDENTITY ${identity};`);
+
 /** The pattern that excludes a table, quoted for YAML. */
-const exclusion = (name: string): string => (name.includes('"') ? `'!${name}'` : `"!${name}"`);
+export const exclusion = (name: string): string => (name.includes('"') ? `'!${name}'` : `"!${name}"`);

@@ -46,7 +46,7 @@ test("every error code stands in errors.md, and every code there is in the code"
   // A code is the first argument of whatever makes an error or a finding.
   const raised = [
     ...sources.matchAll(
-      /(?:AfterimageError|problem|warning|halt|failure|invalid|unreachable|NoReply)\(\s*"([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)",/g,
+      /(?:AfterimageError|problem|warning|note|halt|failure|invalid|unreachable|NoReply)\(\s*"([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)",/g,
     ),
   ].map((match) => match[1]!);
   expect([...new Set(raised)].filter((code) => !documented.has(code))).toEqual([]);

@@ -7,6 +7,7 @@ import { describePlan } from "../../../src/cli/drop.ts";
 import { formatLine } from "../../../src/cli/logger.ts";
 import { formatAge, formatStatus } from "../../../src/cli/status.ts";
 import type { DaemonStatus } from "../../../src/daemon/status.ts";
+import { inTurn, note, ok, problem, remedy, restart, shell, sql, warning } from "../../../src/source/finding.ts";
 
 const plain = new PassThrough() as unknown as NodeJS.WriteStream;
 
@@ -85,14 +86,30 @@ test("ages", () => {
 
 test("findings", () => {
   const findings = [
-    { code: "A", severity: "ok", what: "fine", remedy: "" },
-    { code: "B", severity: "warning", what: "Odd.", remedy: "Look." },
-    { code: "C", severity: "error", what: "Bad.", remedy: "Mend." },
-  ] as const;
+    ok("A", "fine"),
+    note("N", "So it is.", "Leave it."),
+    warning("B", "Odd.", "Look."),
+    problem("C", "Bad.", "Mend."),
+  ];
   expect(formatFindings(findings, plain)).toBe(
-    "✓ fine\n! B: Odd.\n  → Look.\n✗ C: Bad.\n  → Mend.\n1 error to mend before a start, 1 warning.\n",
+    "✓ fine\n· N: So it is.\n  → Leave it.\n! B: Odd.\n  → Look.\n✗ C: Bad.\n  → Mend.\n1 error to mend before a start, 1 warning.\n",
   );
-  expect(formatFindings(findings.slice(0, 2), plain)).toContain("Ready to start, with 1 warning.");
+  expect(formatFindings(findings.slice(0, 3), plain)).toContain("Ready to start, with 1 warning.");
+});
+
+test("each step of a remedy stands on a line of its own, and in the sentence that a halt prints", () => {
+  const found = problem(
+    "A",
+    "Bad.",
+    remedy`First: ${sql("SELECT 1;")} then restart ${restart("Postgres")}. ${shell("ls")}, or not.`,
+  );
+  expect(found.remedy).toBe("First: SELECT 1; then restart Postgres. ls, or not.");
+  expect(found.steps).toEqual([sql("SELECT 1;"), restart("Postgres"), shell("ls")]);
+  expect(formatFindings([found], plain)).toContain(
+    "  → First:\n    SELECT 1;\n    then restart Postgres.\n    ls\n    or not.\n",
+  );
+  const alone = problem("A", "Bad.", inTurn([sql('ALTER TABLE "a\u001b[2J" …;')]));
+  expect(formatFindings([alone], plain)).toContain('  → ALTER TABLE "a\\u001b[2J" …;\n');
 });
 
 test("what a drop would remove", () => {

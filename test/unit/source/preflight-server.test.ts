@@ -1,6 +1,7 @@
 // The server's facts and what is made of them: each limit, each hosting's own remedy.
 import { expect, test } from "vitest";
 import { judgeRefusedCommand, judgeServer, type ServerFacts } from "../../../src/source/preflight-server.ts";
+import type { SlotFacts } from "../../../src/source/preflight-slot.ts";
 
 const FINE: ServerFacts = {
   version: 180_004,
@@ -17,8 +18,21 @@ const FINE: ServerFacts = {
   proxied: false,
 };
 
+const slot = (change: Partial<SlotFacts>): SlotFacts => ({
+  plugin: "pgoutput",
+  database: "shop",
+  walStatus: "reserved",
+  invalidation: null,
+  retainedBytes: 0,
+  safeBytes: null,
+  active: null,
+  failover: false,
+  twoPhase: false,
+  ...change,
+});
+
 const bad = (facts: Partial<ServerFacts>) =>
-  judgeServer({ ...FINE, ...facts }, "afterimage_shop").filter(({ severity }) => severity !== "ok");
+  judgeServer({ ...FINE, ...facts }, "afterimage_shop", "shop").filter(({ severity }) => severity !== "ok");
 
 test("a fit server", () => {
   expect(bad({})).toEqual([]);
@@ -36,26 +50,10 @@ test.each([
   [{ encoding: "SQL_ASCII" }, "POSTGRES_ENCODING", "UTF8"],
   [{ version: 140_010 }, "POSTGRES_VERSION", "Upgrade"],
   [{ version: 170_004 }, "POSTGRES_MINOR", "17.5"],
-  [
-    { slot: { plugin: "wal2json", database: "shop", walStatus: "reserved", twoPhase: false } },
-    "SLOT_FOREIGN",
-    "postgres.slot",
-  ],
-  [
-    { slot: { plugin: "pgoutput", database: "other", walStatus: "reserved", twoPhase: false } },
-    "SLOT_FOREIGN",
-    "postgres.slot",
-  ],
-  [
-    { slot: { plugin: "pgoutput", database: "shop", walStatus: "lost", twoPhase: false } },
-    "SLOT_LOST",
-    "drop STREAM --topics",
-  ],
-  [
-    { slot: { plugin: "pgoutput", database: "shop", walStatus: "reserved", twoPhase: true } },
-    "SLOT_TWO_PHASE",
-    "postgres.slot",
-  ],
+  [{ slot: slot({ plugin: "wal2json" }) }, "SLOT_FOREIGN", "postgres.slot"],
+  [{ slot: slot({ database: "other" }) }, "SLOT_FOREIGN", "postgres.slot"],
+  [{ slot: slot({ walStatus: "lost" }) }, "SLOT_LOST", "drop shop --topics"],
+  [{ slot: slot({ twoPhase: true }) }, "SLOT_TWO_PHASE", "postgres.slot"],
 ] as [Partial<ServerFacts>, string, string][])("%j: %s", (facts, code, remedy) => {
   const findings = bad(facts);
   expect(findings.map((finding) => finding.code)).toEqual([code]);
@@ -63,9 +61,7 @@ test.each([
 });
 
 test("our own slot needs no free one", () => {
-  expect(
-    bad({ slots: 10, slot: { plugin: "pgoutput", database: "shop", walStatus: "reserved", twoPhase: false } }),
-  ).toEqual([]);
+  expect(bad({ slots: 10, slot: slot({}) })).toEqual([]);
 });
 
 test.each([

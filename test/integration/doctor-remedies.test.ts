@@ -1,0 +1,69 @@
+// Broken set-ups of Postgres: each is named by its code, its remedy is carried out as it is printed, step by step, and
+// then the finding is gone. On a server of its own, since remedies alter the server's settings; nothing is restarted.
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type OwnServer, startPostgres } from "../../dev/servers/servers.ts";
+import type { Finding, Step } from "../../src/source/finding.ts";
+import { preflightPostgres, type TableChoice } from "../../src/source/preflight.ts";
+import { BROKEN, EMPTY, SLOT } from "../support/broken-postgres.ts";
+import { createDatabase, type TestDatabase } from "../support/database.ts";
+import { waitFor } from "../support/wait-for.ts";
+
+let server: OwnServer;
+let database: TestDatabase;
+beforeAll(async () => {
+  server = await startPostgres();
+  database = await createDatabase(server.address);
+});
+afterAll(async () => {
+  await database?.drop();
+  await server.remove();
+});
+
+const found = (findings: readonly Finding[]) =>
+  findings.filter(({ severity, code }) => severity !== "ok" && code !== "SLOT_WAL_UNBOUNDED");
+
+/** As psql does it: one statement after the other, each in a transaction of its own. */
+async function paste(steps: readonly Step[]): Promise<void> {
+  expect(steps.map(({ kind }) => kind)).toEqual(steps.map(() => "sql"));
+  for (const { text } of steps) await database.client.query(text);
+}
+
+test.each(Object.entries(BROKEN))("%s", async (_, broken) => {
+  const { code, severity = "error", role, besides = [] } = broken;
+  let end = async (): Promise<unknown> => undefined;
+  try {
+    for (const statement of broken.sql) await database.client.query(statement);
+    end = (await broken.also?.(database)) ?? end;
+    const url = new URL(database.url);
+    if (role !== undefined) Object.assign(url, { username: encodeURIComponent(role), password: "x" });
+    const target = { url: url.href, slot: SLOT, publication: "p", stream: "shop", ...broken.target };
+    const choice: TableChoice = { captures: () => true, keyless: () => false };
+    const check = async () => (await preflightPostgres(target, choice, { waitMs: 0 })).findings;
+    const named = (findings: readonly Finding[]) =>
+      findings.filter((finding) => finding.code === code && finding.severity !== "ok");
+    // Settings that are read again reach new sessions in the server's own time.
+    const before = await waitFor(
+      async () => {
+        const findings = await check();
+        return named(findings).length > 0 ? findings : null;
+      },
+      { what: `${code} to be found` },
+    );
+    expect(named(before)).toEqual([expect.objectContaining({ severity })]);
+    const [{ steps, remedy }] = named(before) as [Finding];
+    expect(steps.length).toBeGreaterThan(0);
+    for (const { text } of steps) expect(remedy).toContain(text);
+    await paste(steps);
+    const after = await waitFor(
+      async () => {
+        const findings = await check();
+        return named(findings).length === 0 ? findings : null;
+      },
+      { what: `${code} to be gone` },
+    );
+    expect(found(after).filter((finding) => !besides.includes(finding.code))).toEqual([]);
+  } finally {
+    await end();
+    for (const statement of [...EMPTY, ...(broken.undo ?? [])]) await database.client.query(statement);
+  }
+});
