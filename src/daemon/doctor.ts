@@ -3,8 +3,9 @@ import type { Config } from "../config/config.ts";
 import { matchesTable } from "../config/table-patterns.ts";
 import { AfterimageError } from "../errors.ts";
 import { holdsProgress } from "../sink/progress-log.ts";
-import { type Finding, problem } from "../source/finding.ts";
+import { type Finding, problem, toWarning } from "../source/finding.ts";
 import { preflightPostgres } from "../source/preflight.ts";
+import { judgeImages } from "./imaged-tables.ts";
 import { checkTopics, connectKafka, kafkaSettings } from "./preflight-kafka.ts";
 import { isSelected } from "./table-resolver.ts";
 
@@ -21,7 +22,7 @@ export interface DoctorOptions {
   readonly hasRun?: boolean;
 }
 
-type Checked = Pick<Config, "stream" | "postgres" | "tables" | "keyless" | "topics" | "kafka" | "startup">;
+type Checked = Pick<Config, "stream" | "postgres" | "tables" | "keyless" | "images" | "topics" | "kafka" | "startup">;
 
 /** All findings, those of Postgres first. Throws only when aborted by the signal, and then at once. */
 export async function runDoctor(config: Checked, options: DoctorOptions = {}): Promise<Finding[]> {
@@ -49,7 +50,7 @@ async function check(config: Checked, options: DoctorOptions): Promise<Finding[]
   const either = signal === undefined ? hurry.signal : AbortSignal.any([signal, hurry.signal]);
   const kafkaTried = connectKafka(kafkaSettings(config.kafka), { ...patience, signal: either });
   try {
-    const { findings, tables, hasSlot } = await preflightPostgres(
+    const { tables, hasSlot, ...found } = await preflightPostgres(
       { ...config.postgres, hasRun },
       {
         captures: (table) => isSelected(config.tables, table),
@@ -57,7 +58,10 @@ async function check(config: Checked, options: DoctorOptions): Promise<Finding[]
       },
       { ...patience, ...(signal === undefined ? {} : { signal }) },
     );
-    if (findings.some(({ severity }) => severity === "error")) hurry.abort();
+    // What could not be read can't be said to be unknown.
+    const images = hasErrors(found.findings) ? [] : judgeImages(config, tables);
+    const findings = [...found.findings, ...(hasRun ? images.map(toWarning) : images)];
+    if (hasErrors(findings)) hurry.abort();
     const kafka = await kafkaTried;
     signal?.throwIfAborted();
     if ("finding" in kafka) return [...findings, kafka.finding];
@@ -74,6 +78,8 @@ async function check(config: Checked, options: DoctorOptions): Promise<Finding[]
     if ("connection" in kafka) await kafka.connection.close();
   }
 }
+
+const hasErrors = (findings: readonly Finding[]): boolean => findings.some(({ severity }) => severity === "error");
 
 function slotLost({ stream, postgres }: Checked): Finding {
   return problem(

@@ -6,6 +6,7 @@ import { AfterimageError } from "../errors.ts";
 import type { Lsn } from "../event/lsn.ts";
 import type { Progress } from "../event/progress.ts";
 import { failpoint } from "../failpoint.ts";
+import type { Images } from "../images/images.ts";
 import { KafkaConnection } from "../kafka/connection.ts";
 import { Pipeline } from "../pipeline/pipeline.ts";
 import { Absence } from "../sink/absence.ts";
@@ -17,9 +18,11 @@ import { cancelStatement, closeSql, connectSql, errorCode, isConnectionLoss } fr
 import { SilenceWatch } from "../source/silence-watch.ts";
 import { readSlotLag } from "../source/slot.ts";
 import type { Connections } from "./connections.ts";
-import { type OpenProgress, openProgress } from "./open-progress.ts";
+import { openImagesOf } from "./imaged-tables.ts";
+import { type OpenProgress, openProgress, TRANSACTION_TIMEOUT_MS } from "./open-progress.ts";
 import { ensureSlot, streamLost } from "./open-slot.ts";
 import { kafkaSettings } from "./preflight-kafka.ts";
+import { keep, type Lost } from "./session-resources.ts";
 import { ADMIN_SHUTDOWN, drainThenFail } from "./shutdown-drain.ts";
 import { Snapshotter } from "./snapshotter.ts";
 import type { SnapshotStatus } from "./status.ts";
@@ -38,17 +41,6 @@ export interface Lag {
   readonly retainedBytes: number;
 }
 
-/** What is known of the connections while a session is opened. */
-interface Lost {
-  /** The first loss. */
-  error?: Error;
-  onLost: (error: Error) => void;
-  /** The connection that makes publication and slot. */
-  catalog: pg.Client | null;
-  /** The attempt has failed: that the stream is then closed is no loss of it. */
-  isOver: boolean;
-}
-
 export class StreamSession {
   readonly #resources: AsyncDisposableStack;
   readonly #pipeline: Pipeline;
@@ -58,6 +50,7 @@ export class StreamSession {
   readonly #slot: string;
   readonly #absence: Absence;
   readonly #snapshotter: Snapshotter;
+  readonly #images: Images | null;
 
   private constructor(
     resources: AsyncDisposableStack,
@@ -69,6 +62,7 @@ export class StreamSession {
       slot: string;
       absence: Absence;
       snapshotter: Snapshotter;
+      images: Images | null;
     },
   ) {
     this.#resources = resources;
@@ -79,6 +73,7 @@ export class StreamSession {
     this.#slot = parts.slot;
     this.#absence = parts.absence;
     this.#snapshotter = parts.snapshotter;
+    this.#images = parts.images;
   }
 
   /** Throws with SQLSTATE 55006 when another daemon holds the slot; an abort of `signal` closes what is open. */
@@ -161,6 +156,18 @@ export class StreamSession {
     watch.start(stream.silenceMs);
 
     const progress = await openProgress(config, catalog, connection);
+    const opened = await openImagesOf({
+      config,
+      connection,
+      client: catalog,
+      publication: progress.server.publication,
+      progress: progress.publisher.progress,
+      captured: progress.captured,
+      schemasTopic: progress.topics.schemas,
+      transactionTimeoutMs: TRANSACTION_TIMEOUT_MS,
+    });
+    await keep(resources, async () => opened?.[Symbol.dispose]());
+    const images = opened?.images ?? null;
     const absence = new Absence();
     const pipeline = new Pipeline({
       source: stream,
@@ -168,9 +175,11 @@ export class StreamSession {
       snapshot: progress.snapshots,
       resolve: (relation) => progress.resolver.resolve(relation),
       encode: encodeEvent,
+      images,
       publish: async (batch) => {
         const stored = await progress.publisher.publish(batch);
         absence.answered();
+        images?.published(stored);
         return stored;
       },
       confirm: (endLsn) => feedback.confirm(endLsn),
@@ -194,7 +203,7 @@ export class StreamSession {
       fail: (error) => pipeline.fail(error),
     });
     await keep(resources, () => snapshotter.close());
-    return new StreamSession(resources, { pipeline, progress, feedback, sensor, slot, absence, snapshotter });
+    return new StreamSession(resources, { pipeline, progress, feedback, sensor, slot, absence, snapshotter, images });
   }
 
   /** The progress record stored last. */
@@ -278,7 +287,7 @@ export class StreamSession {
       this.#absence.answered();
       const notes = await this.#progress.verifyTables(this.#sensor);
       failpoint("session.continuity-looked");
-      return [...notes, ...this.#snapshotter.notes];
+      return [...notes, ...this.#snapshotter.notes, ...(this.#images?.notes ?? [])];
     } catch (error) {
       // A lost connection ends the session by itself, after what is to be done before; a Kafka that is away for a while
       // is waited for.
@@ -288,13 +297,4 @@ export class StreamSession {
       return [];
     }
   }
-}
-
-/** Closes it with the others; at once when an abort has closed those already. */
-async function keep(resources: AsyncDisposableStack, close: () => Promise<void>): Promise<void> {
-  if (resources.disposed) {
-    await close();
-    throw new Error("The start was stopped.");
-  }
-  resources.defer(close);
 }

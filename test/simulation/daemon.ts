@@ -28,6 +28,8 @@ export function configOf(random: Random): Config {
     snapshot: "never",
     snapshotConnections: 2,
     topics: [],
+    images: [],
+    imagesFile: "unused",
     kafka: {
       brokers: ["node:1", "node:2", "node:3"],
       clientId: "simulated",
