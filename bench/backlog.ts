@@ -6,8 +6,11 @@ export interface Backlog {
   /** Name of the daemon's publication, and of the slot that pg_recvlogical drains. */
   readonly publication: string;
   readonly peerSlot: string;
-  /** Inserts the rows, each transaction of `perTransaction`; resolves with the WAL position behind them. */
-  load(rows: number, perTransaction: number): Promise<string>;
+  /**
+   * Inserts the rows, each transaction of `perTransaction`; or, with `updates`, changes as many of those that are there.
+   * Resolves with the WAL position behind them.
+   */
+  load(rows: number, perTransaction: number, updates: boolean): Promise<string>;
   drop(): Promise<void>;
 }
 
@@ -23,6 +26,11 @@ const INSERT = `
   INSERT INTO public.orders (customer, status, amount, note)
   SELECT g % 1000, 'pending', (g % 10000) / 100.0, 'note number ' || g || repeat('x', 60) FROM generate_series(1, $1::int) g`;
 
+/** Rows all over the table; a prime step brings none up twice before all were. */
+const UPDATE = `
+  UPDATE public.orders SET status = status || 'x', updated_at = now()
+   WHERE id IN (SELECT 1 + ((g + $2::bigint) * 7919) % $3::bigint FROM generate_series(1, $1::int) g)`;
+
 /** `serverUrl`: a superuser's. The daemon makes publication and slot of its own at its first start. */
 export async function makeBacklog(serverUrl: string): Promise<Backlog> {
   const database: OwnDatabase = await createDatabase(serverUrl, "afterimage_bench");
@@ -34,9 +42,10 @@ export async function makeBacklog(serverUrl: string): Promise<Backlog> {
     url: database.url,
     publication: PUBLICATION,
     peerSlot,
-    async load(rows, perTransaction) {
+    async load(rows, perTransaction, updates) {
       for (let done = 0; done < rows; done += perTransaction) {
-        await client.query(INSERT, [Math.min(perTransaction, rows - done)]);
+        const count = Math.min(perTransaction, rows - done);
+        await (updates ? client.query(UPDATE, [count, done, rows]) : client.query(INSERT, [count]));
       }
       // One now, so that none falls into the measurement.
       await client.query("CHECKPOINT");

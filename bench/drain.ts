@@ -26,6 +26,8 @@ export interface DaemonSettings {
   readonly folder: string;
   readonly brokers: string[];
   readonly adminPort: number;
+  /** With `images: complete`. */
+  readonly images: boolean;
 }
 
 export class DaemonDrain {
@@ -40,6 +42,9 @@ export class DaemonDrain {
       AFTERIMAGE_KAFKA_BROKERS: settings.brokers.join(","),
       AFTERIMAGE_TABLES: "public.orders",
       AFTERIMAGE_ADMIN_PORT: String(settings.adminPort),
+      ...(settings.images
+        ? { AFTERIMAGE_IMAGES: "public.orders=complete", AFTERIMAGE_IMAGES_FILE: join(settings.folder, "images") }
+        : {}),
     });
   }
 

@@ -22,6 +22,15 @@ interface Round {
   readonly calibration: number;
 }
 
+interface BenchOptions {
+  readonly rows: number;
+  readonly per: number;
+  readonly rounds: number;
+  /** Every round but the first changes rows of the first. */
+  readonly updates: boolean;
+  readonly images: boolean;
+}
+
 const log = (line: string) => void process.stdout.write(`${line}\n`);
 
 function calibrate(): number {
@@ -33,7 +42,7 @@ function calibrate(): number {
   return Math.round(performance.now() - started);
 }
 
-async function bench(takeDown: TakeDown, options: { rows: number; per: number; rounds: number }): Promise<Round[]> {
+async function bench(takeDown: TakeDown, options: BenchOptions): Promise<Round[]> {
   const servers = await takeDown.made(
     () => startServers({ log }),
     (started) => started.stop(),
@@ -47,13 +56,13 @@ async function bench(takeDown: TakeDown, options: { rows: number; per: number; r
   );
   const { brokers } = servers;
   takeDown.add(() => deleteTopics(brokers, `${STREAM}.`));
-  const daemon = new DaemonDrain({ folder, brokers, adminPort: await freePort() }, backlog);
+  const daemon = new DaemonDrain({ folder, brokers, adminPort: await freePort(), images: options.images }, backlog);
   takeDown.add(() => daemon.stop());
   await daemon.prepare();
 
   const rounds: Round[] = [];
   for (let round = 1; round <= options.rounds; round++) {
-    const endLsn = await backlog.load(options.rows, options.per);
+    const endLsn = await backlog.load(options.rows, options.per, options.updates && round > 1);
     const calibration = calibrate();
     const ours = () => daemon.drain((round - 1) * options.rows, round * options.rows);
     const theirs = () => drainByRecvlogical(backlog, options.rows, endLsn);
@@ -83,10 +92,18 @@ const { values } = parseArgs({
     rows: { type: "string", default: "200000" },
     per: { type: "string", default: "100" },
     rounds: { type: "string", default: "3" },
+    updates: { type: "boolean", default: false },
+    images: { type: "boolean", default: false },
     json: { type: "string" },
   },
 });
-const options = { rows: Number(values.rows), per: Number(values.per), rounds: Number(values.rounds) };
+const options = {
+  rows: Number(values.rows),
+  per: Number(values.per),
+  rounds: Number(values.rounds),
+  updates: values.updates,
+  images: values.images,
+};
 const takeDown = new TakeDown();
 let code = 0;
 for (const signal of ["SIGINT", "SIGTERM"] as const) {

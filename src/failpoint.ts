@@ -37,6 +37,11 @@ export const FAILPOINTS = [
   "pipeline.position-found",
   "pipeline.budget-full",
   "pipeline.budget-free",
+  // Rows of before.
+  "images.caught-up-in-part",
+  "images.caught-up",
+  "images.before-store",
+  "images.stored",
   // A snapshot.
   "snapshot.requested",
   "snapshot.chunk-not-counted",

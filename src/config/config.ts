@@ -34,6 +34,10 @@ export interface Config {
   readonly spoolFolder: string | null;
   /** Topic names that replace `<stream>.<schema>.<table>`. */
   readonly topics: readonly { readonly schema: string; readonly table: string; readonly topic: string }[];
+  /** Tables whose events hold whole rows, before and after. */
+  readonly images: readonly { readonly schema: string; readonly table: string }[];
+  /** Where their last rows are kept. */
+  readonly imagesFile: string;
   readonly kafka: {
     /** `host:port`. */
     readonly brokers: readonly string[];
@@ -98,6 +102,8 @@ function resolve(parsed: Partial<ParsedConfig>, stream: string): Partial<Config>
     ...(postgres === undefined ? {} : { postgres: resolvePostgres(postgres, stream) }),
     ...(kafka === undefined ? {} : { kafka: resolveKafka(kafka, stream) }),
     ...(topics === undefined ? {} : { topics: resolveTopics(topics) }),
+    ...(parsed.images === undefined ? {} : { images: resolveImages(parsed.images) }),
+    imagesFile: parsed.imagesFile ?? `afterimage-${stream}.images`,
     ...(startup === undefined ? {} : { startup: { waitMs: startup.wait } }),
     ...(batch === undefined ? {} : { batch: { maxBytes: batch.maxBytes, lingerMs: batch.linger } }),
     ...(log === undefined ? {} : { log: { ...log, file: log.file ?? null } }),
@@ -192,6 +198,12 @@ function resolveTopics(topics: Record<string, string>): Config["topics"] {
     return { schema: schema.literal!, table: table.literal!, topic };
   });
 }
+
+const resolveImages = (images: Record<string, string>): Config["images"] =>
+  Object.keys(images).map((name) => {
+    const { schema, table } = parseTablePattern(name)!;
+    return { schema: schema.literal!, table: table.literal! };
+  });
 
 /** Editors end files with a line break that is no part of the password. */
 const readSecret = (path: string, file: string): string => readFile(path, file).replace(/\r?\n$/, "");

@@ -70,6 +70,8 @@ export const CONFIG_SCHEMA = z.strictObject({
     .record(z.string().refine(isExactTable), z.string().regex(/^(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}$/))
     .refine((topics) => new Set(Object.values(topics)).size === Object.keys(topics).length)
     .default({}),
+  images: z.record(z.string().refine(isExactTable), z.literal("complete")).default({}),
+  imagesFile: text.optional(),
   kafka: z
     .strictObject({
       brokers: z.array(z.string().refine(isBroker)).min(1),

@@ -121,6 +121,21 @@ export const SETTINGS: readonly Setting[] = [
     about: "Another topic name for a table. A topic has 1 to 249 characters of A-Z, a-z, 0-9, `.`, `_` and `-`.",
   },
   {
+    path: "images",
+    kind: "map",
+    default: "{}",
+    expected: 'table names with "complete", such as {"public.orders": "complete"}',
+    about:
+      "`complete`: `before` is the whole old row, and no value is left out as unchanged, without REPLICA IDENTITY FULL. A partitioned table's name stands for its partitions.",
+  },
+  {
+    path: "imagesFile",
+    kind: "text",
+    default: "afterimage-<stream>.images",
+    expected: FILE,
+    about: "File that holds the last row of every key of those tables; rebuilt from the topics when it is lost.",
+  },
+  {
     path: "kafka.brokers",
     kind: "list",
     flag: "--kafka <host:port,…>",

@@ -5,9 +5,10 @@ import { matchesTable } from "../config/table-patterns.ts";
 import { AfterimageError } from "../errors.ts";
 import { Spool } from "../pipeline/spool.ts";
 import { holdsProgress } from "../sink/progress-log.ts";
-import { type Finding, ok, problem, remedy } from "../source/finding.ts";
+import { type Finding, ok, problem, remedy, toWarning } from "../source/finding.ts";
 import { preflightPostgres } from "../source/preflight.ts";
 import { rebuild } from "../source/preflight-slot.ts";
+import { judgeImages } from "./imaged-tables.ts";
 import { checkTopics, connectKafka, kafkaSettings } from "./preflight-kafka.ts";
 import { isSelected } from "./table-resolver.ts";
 
@@ -30,6 +31,7 @@ type Checked = Pick<
   | "postgres"
   | "tables"
   | "keyless"
+  | "images"
   | "topics"
   | "kafka"
   | "startup"
@@ -66,7 +68,7 @@ async function check(config: Checked, options: DoctorOptions): Promise<Finding[]
   const either = signal === undefined ? hurry.signal : AbortSignal.any([signal, hurry.signal]);
   const kafkaTried = connectKafka(kafkaSettings(config.kafka), { ...patience, signal: either });
   try {
-    const { findings, tables, hasSlot } = await preflightPostgres(
+    const { tables, hasSlot, ...found } = await preflightPostgres(
       {
         ...config.postgres,
         hasRun,
@@ -80,7 +82,10 @@ async function check(config: Checked, options: DoctorOptions): Promise<Finding[]
       },
       { ...patience, ...(signal === undefined ? {} : { signal }) },
     );
-    if (findings.some(({ severity }) => severity === "error")) hurry.abort();
+    // What could not be read can't be said to be unknown.
+    const images = hasErrors(found.findings) ? [] : judgeImages(config, tables);
+    const findings = [...found.findings, ...(hasRun ? images.map(toWarning) : images)];
+    if (hasErrors(findings)) hurry.abort();
     const kafka = await kafkaTried;
     signal?.throwIfAborted();
     if ("finding" in kafka) return [...findings, kafka.finding];
@@ -97,6 +102,8 @@ async function check(config: Checked, options: DoctorOptions): Promise<Finding[]
     if ("connection" in kafka) await kafka.connection.close();
   }
 }
+
+const hasErrors = (findings: readonly Finding[]): boolean => findings.some(({ severity }) => severity === "error");
 
 /** Leaves nothing behind but the folder itself. */
 function checkSpool(folder: string | null): Finding[] {

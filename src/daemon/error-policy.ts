@@ -39,6 +39,8 @@ const RETRIED_LATER = new Set([
   "CONFIG_FILE_UNREADABLE",
   // A failover is under way, or the name still points to the old primary.
   "POSTGRES_IN_RECOVERY",
+  // Its last holder is just ending, or was suspended and will find itself fenced.
+  "IMAGES_LOCKED",
   "WALSENDERS_EXHAUSTED",
   "SLOTS_EXHAUSTED",
   "28P01",

@@ -1,8 +1,20 @@
 // What a session opens and has to close again, and the socket as its pipeline reads it.
+import type pg from "pg";
 import type { Config } from "../config/config.ts";
 import type { FrameSource } from "../pipeline/parts.ts";
 import { Spool } from "../pipeline/spool.ts";
 import { StreamedSource } from "../pipeline/streamed-source.ts";
+
+/** What is known of the connections while a session is opened. */
+export interface Lost {
+  /** The first loss. */
+  error?: Error;
+  onLost: (error: Error) => void;
+  /** The connection that makes publication and slot. */
+  catalog: pg.Client | null;
+  /** The attempt has failed: that the stream is then closed is no loss of it. */
+  isOver: boolean;
+}
 
 /** Closes it with the others; at once when an abort has closed those already. */
 export async function keep(resources: AsyncDisposableStack, close: () => Promise<void>): Promise<void> {

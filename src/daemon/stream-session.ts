@@ -6,6 +6,7 @@ import { AfterimageError } from "../errors.ts";
 import type { Lsn } from "../event/lsn.ts";
 import type { Progress } from "../event/progress.ts";
 import { failpoint } from "../failpoint.ts";
+import type { Images } from "../images/images.ts";
 import { KafkaConnection } from "../kafka/connection.ts";
 import { Pipeline } from "../pipeline/pipeline.ts";
 import { Absence } from "../sink/absence.ts";
@@ -17,10 +18,11 @@ import { cancelStatement, closeSql, connectSql, errorCode, isConnectionLoss } fr
 import { SilenceWatch } from "../source/silence-watch.ts";
 import { readSlotLag } from "../source/slot.ts";
 import type { Connections } from "./connections.ts";
+import { openImagesOf } from "./imaged-tables.ts";
 import { type OpenProgress, openProgress } from "./open-progress.ts";
 import { ensureSlot, streamLost } from "./open-slot.ts";
 import { kafkaSettings } from "./preflight-kafka.ts";
-import { keep, openSource } from "./resources.ts";
+import { keep, type Lost, openSource } from "./resources.ts";
 import { ADMIN_SHUTDOWN, drainThenFail } from "./shutdown-drain.ts";
 import { Snapshotter } from "./snapshotter.ts";
 import type { SnapshotStatus } from "./status.ts";
@@ -39,17 +41,6 @@ export interface Lag {
   readonly retainedBytes: number;
 }
 
-/** What is known of the connections while a session is opened. */
-interface Lost {
-  /** The first loss. */
-  error?: Error;
-  onLost: (error: Error) => void;
-  /** The connection that makes publication and slot. */
-  catalog: pg.Client | null;
-  /** The attempt has failed: that the stream is then closed is no loss of it. */
-  isOver: boolean;
-}
-
 export class StreamSession {
   readonly #resources: AsyncDisposableStack;
   readonly #pipeline: Pipeline;
@@ -59,6 +50,7 @@ export class StreamSession {
   readonly #slot: string;
   readonly #absence: Absence;
   readonly #snapshotter: Snapshotter;
+  readonly #images: Images | null;
 
   private constructor(
     resources: AsyncDisposableStack,
@@ -70,6 +62,7 @@ export class StreamSession {
       slot: string;
       absence: Absence;
       snapshotter: Snapshotter;
+      images: Images | null;
     },
   ) {
     this.#resources = resources;
@@ -80,6 +73,7 @@ export class StreamSession {
     this.#slot = parts.slot;
     this.#absence = parts.absence;
     this.#snapshotter = parts.snapshotter;
+    this.#images = parts.images;
   }
 
   /** Throws with SQLSTATE 55006 when another daemon holds the slot; an abort of `signal` closes what is open. */
@@ -164,6 +158,9 @@ export class StreamSession {
     watch.start(stream.silenceMs);
 
     const progress = await openProgress(config, catalog, connection);
+    const opened = await openImagesOf(config, catalog, connection, progress);
+    await keep(resources, async () => opened?.[Symbol.dispose]());
+    const images = opened?.images ?? null;
     const absence = new Absence();
     const source = openSource(stream, config, progress.server.systemId, (error) => pipeline.fail(error));
     await keep(resources, async () => source.close());
@@ -173,9 +170,11 @@ export class StreamSession {
       snapshot: progress.snapshots,
       resolve: (relation) => progress.resolver.resolve(relation),
       encode: encodeEvent,
+      images,
       publish: async (batch) => {
         const stored = await progress.publisher.publish(batch);
         absence.answered();
+        images?.published(stored);
         return stored;
       },
       confirm: (endLsn) => feedback.confirm(endLsn),
@@ -199,7 +198,7 @@ export class StreamSession {
       fail: (error) => pipeline.fail(error),
     });
     await keep(resources, () => snapshotter.close());
-    return new StreamSession(resources, { pipeline, progress, feedback, sensor, slot, absence, snapshotter });
+    return new StreamSession(resources, { pipeline, progress, feedback, sensor, slot, absence, snapshotter, images });
   }
 
   /** The progress record stored last. */
@@ -283,7 +282,7 @@ export class StreamSession {
       this.#absence.answered();
       const notes = await this.#progress.verifyTables(this.#sensor);
       failpoint("session.continuity-looked");
-      return [...notes, ...this.#snapshotter.notes];
+      return [...notes, ...this.#snapshotter.notes, ...(this.#images?.notes ?? [])];
     } catch (error) {
       // A lost connection ends the session by itself, after what is to be done before; a Kafka that is away for a while
       // is waited for.

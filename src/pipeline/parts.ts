@@ -24,11 +24,21 @@ export interface SnapshotSide {
   note(event: CapturedEvent): void;
 }
 
+/** Whoever knows the rows of before. */
+export interface ImageSide {
+  /** The event with what is known of the row before it; called for every event, in order. */
+  complete(event: CapturedEvent): CapturedEvent;
+  /** Events of the daemon's own that stand here. */
+  placed(events: readonly EncodedEvent[]): void;
+}
+
 export interface PipelineParts {
   readonly source: FrameSource;
   readonly resume: ResumePoint;
   /** Absent where no snapshot is ever taken. */
   readonly snapshot?: SnapshotSide;
+  /** Absent where no table's images are completed. */
+  readonly images?: ImageSide | null;
   /** Looks a relation up in the catalogue, makes its topic and numbers its schema. */
   readonly resolve: (relation: Relation) => Promise<Resolution>;
   readonly encode: (event: CapturedEvent) => EncodedEvent;

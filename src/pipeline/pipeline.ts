@@ -42,6 +42,7 @@ export class Pipeline {
       ready: () => this.#sequencer.canPlace && !this.#over,
       nextSequence: () => this.#sequencer.place(),
       placed: (events) => {
+        parts.images?.placed(events);
         this.#budget.take(events.reduce((sum, { bytes }) => sum + bytes, 0));
         this.#loop.placed(events);
       },
@@ -174,7 +175,8 @@ export class Pipeline {
     this.#ended.reject(error);
   }
 
-  #add(event: CapturedEvent): void {
+  #add(captured: CapturedEvent): void {
+    const event = this.#parts.images?.complete(captured) ?? captured;
     this.#snapshot.note(event);
     const encoded = this.#parts.encode(event);
     this.#budget.take(encoded.bytes);

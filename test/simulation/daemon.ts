@@ -29,6 +29,8 @@ export function configOf(random: Random): Config {
     snapshotConnections: 2,
     spoolFolder: null,
     topics: [],
+    images: [],
+    imagesFile: "unused",
     kafka: {
       brokers: ["node:1", "node:2", "node:3"],
       clientId: "simulated",

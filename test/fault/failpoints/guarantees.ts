@@ -31,6 +31,23 @@ export async function expectWhole(stream: CapturedStream, tables: readonly strin
   }
 }
 
+/** Every old row is, to the byte, what the stream told of that row last, and no value is left out. */
+export async function expectWholeImages(stream: CapturedStream): Promise<void> {
+  const rows = new Map<string, string>();
+  for (const { topic, key, event } of await stream.stored()) {
+    const place = `${topic} ${key}`;
+    if (event.operation === "update" || event.operation === "delete") {
+      expect([event.sequence, JSON.stringify(event.before)]).toEqual([event.sequence, rows.get(place)]);
+    }
+    if ("unchanged" in event) {
+      expect.fail(`${event.sequence} leaves values out`);
+    }
+    if (event.after !== null) {
+      rows.set(place, JSON.stringify(event.after));
+    }
+  }
+}
+
 function expectCommitOrder(events: readonly StoredEvent[]): void {
   for (let next = 1; next < events.length; next++) {
     const [a, b] = [events[next - 1]!.event.transaction, events[next]!.event.transaction];

@@ -1,5 +1,8 @@
 // SIGKILL at every step of a daemon that streams: one stream, and each start armed with the next failpoint, until the
 // stream itself is dropped, killed at every step of that as well.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Failpoint } from "../../../src/failpoint.ts";
 import { CapturedStream } from "../../support/captured-stream.ts";
@@ -8,7 +11,7 @@ import { slotsReleased } from "../../support/database.ts";
 import type { Kills, Moment } from "../../support/failpoints/kills.ts";
 import { listTopics } from "../../support/topics.ts";
 import { waitFor } from "../../support/wait-for.ts";
-import { expectNothingConfirmedEarly, expectWhole } from "./guarantees.ts";
+import { expectNothingConfirmedEarly, expectWhole, expectWholeImages } from "./guarantees.ts";
 import { SETTINGS, SETUP, Workload } from "./workload.ts";
 
 /** Later times than the first where that one is always near the start. */
@@ -22,6 +25,10 @@ const UNDER_LOAD: readonly Moment[] = [
   "progress.read",
   "progress.checked",
   "session.streaming",
+  "images.caught-up-in-part",
+  "images.caught-up",
+  ["images.before-store", 2],
+  ["images.stored", 3],
   "pipeline.frame-received",
   ["pipeline.frame-received", 40],
   "pipeline.relation-missing",
@@ -79,14 +86,23 @@ export function killWhileStreaming(kills: Kills): void {
   describe("a daemon that streams", () => {
     let stream: CapturedStream;
     let workload: Workload;
+    let folder: string;
     const spawn = (environment: Record<string, string>) => stream.spawn(environment);
 
     beforeAll(async () => {
-      stream = await CapturedStream.create(SETUP, SETTINGS);
+      folder = mkdtempSync(join(tmpdir(), "afterimage-"));
+      stream = await CapturedStream.create(SETUP, {
+        ...SETTINGS,
+        AFTERIMAGE_IMAGES: "public.t=complete,public.u=complete",
+        AFTERIMAGE_IMAGES_FILE: join(folder, "images"),
+      });
       await stream.daemon.kill();
       workload = new Workload(stream.database.url);
     });
-    afterAll(() => stream?.drop());
+    afterAll(async () => {
+      await stream?.drop();
+      rmSync(folder, { recursive: true, force: true });
+    });
 
     kills.each(UNDER_LOAD, async (moment) => {
       await workload.during(() => kills.at(moment, spawn));
@@ -135,6 +151,7 @@ export function killWhileStreaming(kills: Kills): void {
       await stream.start();
       try {
         await expectWhole(stream, ["t", "u"]);
+        await expectWholeImages(stream);
       } finally {
         await stream.daemon.kill();
       }

@@ -48,6 +48,8 @@ describe("what is accepted", () => {
       snapshotConnections: 2,
       spoolFolder: null,
       topics: [],
+      images: [],
+      imagesFile: "afterimage-shop.images",
       kafka: {
         brokers: ["localhost:9092"],
         clientId: "afterimage.shop",
@@ -61,6 +63,17 @@ describe("what is accepted", () => {
       pidFile: null,
       log: { level: "info", format: "auto", file: null },
     });
+  });
+
+  test("tables whose images are complete, in a file and in a variable", () => {
+    const images = [
+      { schema: "public", table: "orders" },
+      { schema: "public", table: "a,b" },
+    ];
+    const file = fileWith(`images: { public.orders: complete, 'public."a,b"': complete }\nimagesFile: rows.db\n`);
+    expect(loadConfig({ file, env: ENOUGH })).toMatchObject({ images, imagesFile: "rows.db" });
+    const env = { ...ENOUGH, AFTERIMAGE_IMAGES: 'public.orders=complete,public."a,b"=complete' };
+    expect(loadConfig({ env })).toMatchObject({ images });
   });
 
   test("the file of the README", () => {
@@ -195,6 +208,8 @@ describe("what is refused", () => {
     ["keyless", "t"],
     ["topics", "public.a=t,public.b=t"],
     ["topics", "public.*=t"],
+    ["images", "public.*=complete"],
+    ["images", "public.orders=whole"],
     ["batch.linger", "21ms"],
     ["batch.maxBytes", "1KiB"],
     ["startup.wait", "60"],
