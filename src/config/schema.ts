@@ -62,7 +62,7 @@ export const CONFIG_SCHEMA = z.strictObject({
     .refine((patterns) => patterns.some((each) => !each.trim().startsWith("!")))
     .default(["public.*"]),
   keyless: z.array(pattern).default([]),
-  snapshot: z.enum(["initial", "never"]).default("never"),
+  snapshot: z.enum(["initial", "never"]).default("initial"),
   snapshotConnections: z.int().min(1).max(16).default(2),
   topics: z
     .record(z.string().refine(isExactTable), z.string().regex(/^(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}$/))
