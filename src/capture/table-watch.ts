@@ -47,6 +47,11 @@ export class Window {
     return [...new Set([...streamed, ...this.#writers.filter((xid) => !sight.isOver(xid))])];
   }
 
+  /** Nothing was streamed of the table since it was opened: every row is published. */
+  get isQuiet(): boolean {
+    return this.#noted === 0 && this.#truncates.length === 0;
+  }
+
   /** How many events are noted. */
   get noted(): number {
     return this.#noted;
@@ -84,6 +89,13 @@ export class TableWatch {
   readonly #streamed = new Map<string, Lsn>();
   readonly #writers = new Set<string>();
   readonly #windows = new Set<Window>();
+  #truncatesOnly = false;
+
+  /** No further window is opened, and the one that is open is not asked about keys. */
+  noteTruncatesOnly(): void {
+    this.#truncatesOnly = true;
+    this.#streamed.clear();
+  }
 
   /** Transactions that had written to the table, and were not over, once the watch had begun. */
   expect(writers: Iterable<string>): void {
@@ -94,6 +106,9 @@ export class TableWatch {
 
   note({ table: { encoder }, change, transaction }: CapturedEvent): void {
     const { id, commitLsn } = transaction;
+    if (this.#truncatesOnly && change.operation !== "truncate") {
+      return;
+    }
     this.#streamed.set(id, commitLsn);
     if (change.operation === "truncate") {
       for (const window of this.#windows) {
@@ -142,7 +157,9 @@ export class TableWatch {
  * values out goes on from a row that readers may not have yet.
  */
 export function keyToReadAgain({ table: { encoder }, change }: CapturedEvent): string[] | null {
-  return change.operation === "insert" && change.new.includes(UNCHANGED) ? keyTexts(encoder, change.new) : null;
+  return encoder.hasKey && change.operation === "insert" && change.new.includes(UNCHANGED)
+    ? keyTexts(encoder, change.new)
+    : null;
 }
 
 /** The values of a row's key, in key order. */

@@ -12,6 +12,8 @@ import { backoffMs } from "./backoff.ts";
 import { findingsError, runDoctor } from "./doctor.ts";
 import { decide, reported } from "./error-policy.ts";
 import { Lifecycle } from "./lifecycle.ts";
+import { SnapshotLog } from "./snapshot-log.ts";
+import type { SnapshotRequests } from "./snapshot-requests.ts";
 import type { DaemonStatus, State } from "./status.ts";
 import { StatusBoard } from "./status-board.ts";
 import { StreamSession } from "./stream-session.ts";
@@ -45,6 +47,7 @@ class RunningDaemon implements Daemon {
   readonly #logger: DaemonLogger;
   readonly #lifecycle: Lifecycle;
   readonly #board: StatusBoard;
+  readonly #snapshotLog = new SnapshotLog();
   readonly #stopping = new AbortController();
   readonly #ended = Promise.withResolvers<void>();
   #session: StreamSession | null = null;
@@ -69,7 +72,8 @@ class RunningDaemon implements Daemon {
         ...this.#config.admin,
         status: () => this.status(),
         stop: () => void this.stop(),
-        snapshot: (table, where) => this.#snapshot(table, where),
+        snapshot: (table, where) => this.#snapshotRequests().begin(table, where),
+        cancelSnapshot: (table) => this.#snapshotRequests().cancel(table),
       });
       this.#board.notes.push(...admin.notes);
       this.#logger.info({ admin: admin.address, stream: this.#config.stream, version: VERSION }, "afterimage starts");
@@ -101,7 +105,7 @@ class RunningDaemon implements Daemon {
     await this.#ended.promise;
   }
 
-  async #snapshot(table: string, where: string | null): Promise<void> {
+  #snapshotRequests(): SnapshotRequests {
     if (this.#session === null || this.#stopping.signal.aborted) {
       throw new AfterimageError(
         "NOT_STREAMING",
@@ -109,7 +113,7 @@ class RunningDaemon implements Daemon {
         "Try again when afterimage status says streaming.",
       );
     }
-    await this.#session.requestSnapshot(table, where);
+    return this.#session.snapshotRequests;
   }
 
   async #keepStreaming(): Promise<void> {
@@ -124,6 +128,9 @@ class RunningDaemon implements Daemon {
           failures = 0;
         });
         this.#endSession();
+        if (!signal.aborted) {
+          this.#logger.info({}, "the publication has a new table: opening the stream afresh, to read it");
+        }
       } catch (error) {
         const wasOpen = this.#session !== null;
         // Before the pause: what `status` shows meanwhile must not be a lost server's last words.
@@ -220,6 +227,9 @@ class RunningDaemon implements Daemon {
 
   /** A session that waits for Kafka in place lives on, but does not stream; nobody shall be told that it does. */
   #onLook(trouble: AfterimageError | null): void {
+    for (const line of this.#snapshotLog.lines(this.#session?.snapshots ?? [])) {
+      this.#logger.info({}, line);
+    }
     const { state } = this.#lifecycle;
     const runs = state === "streaming" || state === "snapshotting";
     if (trouble !== null && runs) {

@@ -4,19 +4,19 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type pg from "pg";
 import type { CapturedTable } from "../capture/captured-table.ts";
 import type { Config } from "../config/config.ts";
-import { AfterimageError, messageOf } from "../errors.ts";
-import { parseTableName } from "../event/identifier.ts";
+import { messageOf } from "../errors.ts";
 import { type Lsn, ZERO_LSN } from "../event/lsn.ts";
 import type { TableSnapshot } from "../event/snapshot-state.ts";
 import { failpoint } from "../failpoint.ts";
 import type { BuildEvents } from "../pipeline/placements.ts";
 import { encodeGapEvent } from "../sink/encode-own-event.ts";
-import { closeSql, errorCode } from "../source/session.ts";
+import { errorCode } from "../source/session.ts";
 import { SnapshotReader } from "../source/snapshot-reader.ts";
 import { nameHolders, readWriters } from "../source/table-writers.ts";
 import type { Connections } from "./connections.ts";
-import { type SnapshotBook, toBeRead } from "./snapshot-book.ts";
-import { checkCondition, estimateRows } from "./snapshot-plan.ts";
+import { KeylessReading } from "./keyless-reading.ts";
+import type { SnapshotBook } from "./snapshot-book.ts";
+import { SnapshotRequests, withSnapshotClient } from "./snapshot-requests.ts";
 import type { SnapshotStatus } from "./status.ts";
 import { TableReading } from "./table-reading.ts";
 import { wallTime } from "./wall-time.ts";
@@ -32,12 +32,14 @@ export interface SnapshotterParts {
   readonly describe: (oid: number) => Promise<CapturedTable | null>;
   readonly place: (after: Lsn, build: BuildEvents) => Promise<void>;
   readonly ask: () => void;
+  /** Lets an idle server write its WAL out. */
+  readonly nudge: () => Promise<void>;
   readonly onLost: (error: Error) => void;
   readonly fail: (error: unknown) => void;
 }
 
-/** A chunk fills a Kafka transaction, and is what a crash reads again. */
-const CHUNK_BYTES = 1024 * 1024;
+/** Two of them are on their way at most: together what a Kafka transaction holds, and what a crash reads again. */
+const CHUNK_BYTES = 512 * 1024;
 
 /** The reason of the gap that opens a snapshot; `opensSnapshot` knows it by its beginning. */
 const REASON = "snapshot: every row of the table follows";
@@ -48,6 +50,7 @@ const CONNECT_AGAIN_MS = 1_000;
 interface Work {
   readonly begun: number;
   readonly rowsBefore: number;
+  readonly cancelled: AbortController;
   waitingFor: string | null;
 }
 
@@ -60,9 +63,20 @@ export class Snapshotter {
   #unconnected: string | null = null;
   /** What the operator should know of snapshots that were given up. */
   readonly notes: string[] = [];
+  readonly requests: SnapshotRequests;
 
   constructor(parts: SnapshotterParts) {
     this.#parts = parts;
+    this.requests = new SnapshotRequests({
+      ...parts,
+      over: this.#over.signal,
+      begin: async (oid) => {
+        await this.#open(oid);
+        failpoint("snapshot.requested");
+        this.#employ();
+      },
+      givenUp: (oid) => this.#work.get(oid)?.cancelled.abort(),
+    });
   }
 
   /** Opens the snapshots that are not open yet, before any event of the stream, and goes on with all. */
@@ -70,46 +84,6 @@ export class Snapshotter {
     for (const { oid } of this.#parts.book.state) {
       this.#open(oid).catch(() => undefined); // the run tells why it ended
     }
-    this.#employ();
-  }
-
-  /**
-   * Begins a snapshot; resolves once that is durable. Throws SNAPSHOT_TABLE_UNKNOWN, SNAPSHOT_KEYLESS,
-   * SNAPSHOT_UNDER_WAY and SNAPSHOT_CONDITION.
-   */
-  async request(name: string, where: string | null): Promise<void> {
-    const { book, tables } = this.#parts;
-    const named = (wanted: string) => [...tables.values()].find(({ encoder }) => encoder.schema.table === wanted);
-    const table = named(name) ?? named(`public.${name}`);
-    if (table === undefined) {
-      throw new AfterimageError(
-        "SNAPSHOT_TABLE_UNKNOWN",
-        `Table ${name} is not captured by this stream.`,
-        "Name a table that afterimage status lists, with its schema; one that is new is captured from the next start on.",
-      );
-    }
-    if (!table.encoder.hasKey) {
-      throw new AfterimageError(
-        "SNAPSHOT_KEYLESS",
-        `Table ${name} has no key, and this version reads only tables that have one.`,
-        "Give it a primary key, or touch its rows once (UPDATE … SET column = column).",
-      );
-    }
-    const { oid } = table.encoder.schema;
-    const read = await withClient(this.#parts, this.#over.signal, async (client) => {
-      await checkCondition(client, parseTableName(table.encoder.schema.table), where);
-      return estimateRows(client, oid);
-    });
-    if (book.get(oid) !== undefined) {
-      throw new AfterimageError(
-        "SNAPSHOT_UNDER_WAY",
-        `A snapshot of ${name} is under way already.`,
-        "Wait for its end: afterimage status shows how far it is.",
-      );
-    }
-    book.add(toBeRead(table, { where, estimate: where === null ? read : null }));
-    await this.#open(oid);
-    failpoint("snapshot.requested");
     this.#employ();
   }
 
@@ -140,12 +114,14 @@ export class Snapshotter {
     const { book, place, tables, epoch } = this.#parts;
     return place(ZERO_LSN, (lsn, next) => {
       const entry = book.get(oid);
-      if (entry === undefined || entry.since !== null || entry.where !== null) {
+      const table = tables.get(oid)!;
+      // The reading of a table without a key puts its gap itself.
+      if (entry === undefined || entry.since !== null || entry.where !== null || !table.encoder.hasKey) {
         return [];
       }
       const sequence = next();
       book.change(oid, { since: sequence });
-      return [encodeGapEvent(tables.get(oid)!, REASON, { sequence, epoch, lsn, timestamp: wallTime() })];
+      return [encodeGapEvent(table, REASON, { sequence, epoch, lsn, timestamp: wallTime() })];
     });
   }
 
@@ -189,7 +165,7 @@ export class Snapshotter {
   }
 
   async #readWithClient(): Promise<void> {
-    await withClient(this.#parts, this.#over.signal, async (client) => {
+    await withSnapshotClient(this.#parts, this.#over.signal, async (client) => {
       this.#unconnected = null;
       const next = () => this.#parts.book.state.find(({ oid }) => !this.#work.has(oid));
       for (let entry = next(); entry !== undefined; entry = next()) {
@@ -198,15 +174,18 @@ export class Snapshotter {
     });
   }
 
-  async #readTable(client: pg.Client, { oid, table, rows, where, cursor }: TableSnapshot): Promise<void> {
+  async #readTable(client: pg.Client, { oid, table: name, rows, where, cursor }: TableSnapshot): Promise<void> {
     const { config, publication, tables } = this.#parts;
-    const work: Work = { begun: performance.now(), rowsBefore: rows, waitingFor: null };
+    const cancelled = new AbortController();
+    const work: Work = { begun: performance.now(), rowsBefore: rows, cancelled, waitingFor: null };
     this.#work.set(oid, work);
-    const reading = new TableReading(
+    const table = tables.get(oid)!;
+    const Reading = table.encoder.hasKey ? TableReading : KeylessReading;
+    const reading = new Reading(
       {
         ...this.#parts,
         reader: new SnapshotReader(client, publication),
-        maxBytes: Math.min(CHUNK_BYTES, config.batch.maxBytes),
+        maxBytes: Math.min(CHUNK_BYTES, config.batch.maxBytes / 2),
         // Before the first chunk also those that are idle: they may have written before the table was published, and
         // Postgres streams nothing of that.
         writers: () => readWriters(client, oid, cursor === null),
@@ -214,18 +193,24 @@ export class Snapshotter {
         waits: (what) => {
           work.waitingFor = what;
         },
-        signal: this.#over.signal,
+        signal: AbortSignal.any([this.#over.signal, cancelled.signal]),
       },
-      tables.get(oid)!,
+      table,
     );
     try {
-      await reading.run();
+      if (!(await reading.run())) {
+        this.notes.push(`The snapshot of ${name} was given up: the table is not published any more.`);
+      }
     } catch (error) {
+      if (cancelled.signal.aborted && !this.#over.signal.aborted) {
+        await client.query("ROLLBACK");
+        return;
+      }
       if (where === null || !isOfTheCondition(error)) {
         throw error;
       }
       // It would fail again after every restart.
-      this.notes.push(`The snapshot of ${table} was given up: its condition failed (${messageOf(error)}).`);
+      this.notes.push(`The snapshot of ${name} was given up: its condition failed (${messageOf(error)}).`);
       await client.query("ROLLBACK");
       await this.#parts.place(ZERO_LSN, () => {
         this.#parts.book.remove(oid);
@@ -240,21 +225,4 @@ export class Snapshotter {
 /** SQLSTATE classes: data exception; syntax error or access rule violation. */
 function isOfTheCondition(error: unknown): boolean {
   return /^(22|42)...$/.test(errorCode((error as Error).cause) ?? "");
-}
-
-/** With a connection that is closed afterwards, and at once when the run ends. */
-async function withClient<T>(
-  { config, connect, onLost }: SnapshotterParts,
-  signal: AbortSignal,
-  use: (client: pg.Client) => Promise<T>,
-): Promise<T> {
-  const client = await connect(config.postgres, `afterimage ${config.stream} snapshot`, onLost, signal);
-  const abort = () => void closeSql(client);
-  signal.addEventListener("abort", abort);
-  try {
-    return await use(client);
-  } finally {
-    signal.removeEventListener("abort", abort);
-    await closeSql(client);
-  }
 }

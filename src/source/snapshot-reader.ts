@@ -5,6 +5,7 @@ import type pg from "pg";
 import { AfterimageError } from "../errors.ts";
 import { formatTableName, quoteIdentifier } from "../event/identifier.ts";
 import { type Lsn, parseLsn, toLsn } from "../event/lsn.ts";
+import { checkDecoded, doubtfulPlaces, lengthOf } from "./decoded-rows.ts";
 import { errorCode, type LongQuery, queryFailed } from "./session.ts";
 import { Visibility } from "./visibility.ts";
 
@@ -21,7 +22,7 @@ export interface ChunkStart {
   readonly after: Lsn;
   /** ISO 8601, microseconds, UTC. */
   readonly timestamp: string;
-  /** Differs when columns, types or the publication's filter have changed. */
+  /** Differs when columns, types or the publication's filter have changed, or the table has left it. */
   readonly shape: string;
 }
 
@@ -33,7 +34,8 @@ export interface ChunkWanted {
   readonly cursor: readonly string[] | null;
   readonly keys: readonly (readonly string[])[] | null;
   readonly where: string | null;
-  readonly maxRows: number;
+  /** Null for all of them. */
+  readonly maxRows: number | null;
   readonly maxBytes: number;
 }
 
@@ -89,7 +91,7 @@ export class SnapshotReader {
         await this.end();
         return null;
       }
-      const { kind, filter, columns } = row;
+      const { kind, filter, published, columns } = row;
       this.#described = {
         kind,
         filter,
@@ -101,7 +103,7 @@ export class SnapshotReader {
         sight: new Visibility(row.snapshot, lsn),
         after: withoutPageHeader(lsn, BigInt(row.block), BigInt(row.segment)),
         timestamp: row.timestamp,
-        shape: JSON.stringify([kind, filter, columns]),
+        shape: JSON.stringify([kind, filter, published, columns]),
       };
     } catch (error) {
       await this.end();
@@ -117,7 +119,7 @@ export class SnapshotReader {
       // As a prepared statement, which holds one command, whatever was given as a condition.
       const declare = { text: this.#declare(table, wanted), queryMode: "extended", patienceMs: READ_MS };
       await this.#client.query(declare as LongQuery);
-      return await this.#fetch(table, wanted);
+      return await this.#fetchChunk(table, wanted);
     } catch (error) {
       throw this.#named(table, error);
     }
@@ -128,11 +130,35 @@ export class SnapshotReader {
     await this.#client.query("ROLLBACK");
   }
 
-  /** Writes a commit that nobody waits for, so that an idle server writes its WAL out and the stream goes on. */
-  async nudge(): Promise<void> {
-    await this.#client.query(
-      "BEGIN READ WRITE; SET LOCAL synchronous_commit = off; SELECT pg_current_xact_id(); COMMIT",
-    );
+  /**
+   * All rows in the order in which they lie, as the transaction that `begin` has opened sees them: some at a time, about
+   * as many as `maxBytes` hold.
+   */
+  async *readAll(
+    table: ReadableTable,
+    { columns, maxBytes }: Pick<ChunkWanted, "columns" | "maxBytes">,
+  ): AsyncGenerator<readonly (readonly (string | null)[])[]> {
+    const all = { columns, key: [], cursor: null, keys: null, where: null, maxRows: null, maxBytes };
+    try {
+      await this.#client.query(this.#declare(table, all));
+      const doubtful = doubtfulPlaces(columns, this.#described!);
+      for (let ask = FIRST_FETCH; ; ) {
+        const rows = await this.#fetch(ask);
+        for (const row of rows) {
+          checkDecoded(table, row, doubtful);
+        }
+        const bytes = rows.reduce((sum, row) => sum + lengthOf(row), 0);
+        if (rows.length > 0) {
+          yield rows;
+        }
+        if (rows.length < ask) {
+          return;
+        }
+        ask = Math.max(1, Math.min(LARGEST_FETCH, Math.ceil(maxBytes / (bytes / rows.length + 1))));
+      }
+    } catch (error) {
+      throw this.#named(table, error);
+    }
   }
 
   #declare(table: ReadableTable, { columns, key, cursor, keys, where, maxRows }: ChunkWanted): string {
@@ -149,31 +175,31 @@ export class SnapshotReader {
       SELECT ${columns.map(quoteIdentifier).join(", ")}
         FROM ${kind === "p" ? "" : "ONLY "}${quoteIdentifier(table.schema)}.${quoteIdentifier(table.table)}
        ${conditions.length === 0 ? "" : `WHERE ${conditions.join(" AND ")}`}
-       ORDER BY ${key.map(quoteIdentifier).join(", ")} LIMIT ${maxRows}`;
+       ${key.length === 0 ? "" : `ORDER BY ${key.map(quoteIdentifier).join(", ")}`}
+       ${maxRows === null ? "" : `LIMIT ${maxRows}`}`;
   }
 
   #literal(text: string, column: string): string {
     return `${this.#client.escapeLiteral(text)}::${this.#described!.types.get(column)}`;
   }
 
-  async #fetch(table: ReadableTable, { maxRows, maxBytes }: ChunkWanted): Promise<Chunk> {
-    const kept: (string | null)[][] = [];
+  async #fetchChunk(table: ReadableTable, { columns, maxRows, maxBytes }: ChunkWanted): Promise<Chunk> {
+    const doubtful = doubtfulPlaces(columns, this.#described!);
+    const kept: (readonly (string | null)[])[] = [];
     let bytes = 0;
     let ask = FIRST_FETCH;
     for (;;) {
-      const fetch = { text: `FETCH ${ask} FROM chunk`, rowMode: "array", types: AS_TEXT, patienceMs: READ_MS };
-      const { rows } = (await this.#client.query(fetch as unknown as LongQuery)) as unknown as {
-        rows: (string | null)[][];
-      };
+      const rows = await this.#fetch(ask);
       for (const row of rows) {
+        checkDecoded(table, row, doubtful);
         if (bytes >= maxBytes) {
           return { rows: kept, atEnd: false };
         }
-        bytes += this.#bytesOf(table, row);
+        bytes += lengthOf(row);
         kept.push(row);
       }
       if (rows.length < ask) {
-        return { rows: kept, atEnd: kept.length < maxRows };
+        return { rows: kept, atEnd: kept.length < maxRows! };
       }
       if (bytes >= maxBytes) {
         return { rows: kept, atEnd: false };
@@ -183,20 +209,12 @@ export class SnapshotReader {
     }
   }
 
-  #bytesOf(table: ReadableTable, row: readonly (string | null)[]): number {
-    let bytes = 0;
-    for (const value of row) {
-      bytes += value?.length ?? 0;
-      // Without a declared encoding the driver puts this sign where it can't decode.
-      if (this.#described!.asciiOnly && value?.includes("\uFFFD") === true) {
-        throw new AfterimageError(
-          "TEXT_UNDECODABLE",
-          `A row of ${formatTableName(table.schema, table.table)} holds bytes that are not UTF-8.`,
-          "Correct the value (find it with convert_from(value::bytea, 'UTF8')), or exclude the table.",
-        );
-      }
-    }
-    return bytes;
+  async #fetch(count: number): Promise<readonly (readonly (string | null)[])[]> {
+    const fetch = { text: `FETCH ${count} FROM chunk`, rowMode: "array", types: AS_TEXT, patienceMs: READ_MS };
+    const { rows } = (await this.#client.query(fetch as unknown as LongQuery)) as unknown as {
+      rows: (string | null)[][];
+    };
+    return rows;
   }
 
   #named({ schema, table }: ReadableTable, error: unknown): unknown {
@@ -233,6 +251,12 @@ const DESCRIBE = `
          current_setting('wal_block_size') AS block, current_setting('server_encoding') AS encoding,
          (SELECT setting FROM pg_settings WHERE name = 'wal_segment_size') AS segment,
          c.oid, c.relkind AS kind,
+         (SELECT p.puballtables
+                 OR EXISTS (SELECT FROM pg_publication_rel pr WHERE pr.prpubid = p.oid
+                               AND pr.prrelid IN (SELECT c.oid UNION SELECT relid FROM pg_partition_ancestors(c.oid)))
+                 OR EXISTS (SELECT FROM pg_publication_namespace pn
+                             WHERE pn.pnpubid = p.oid AND pn.pnnspid = c.relnamespace)
+            FROM pg_publication p WHERE p.oid = $2) AS published,
          (SELECT json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, -1), 'oid', a.atttypid::bigint,
                                             'typmod', a.atttypmod) ORDER BY a.attnum)
             FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
