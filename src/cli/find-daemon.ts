@@ -95,8 +95,11 @@ export async function askStop(address: string): Promise<boolean> {
 }
 
 /** Null when nothing answered; what the daemon refused is thrown as it says it. */
-export async function askSnapshot(address: string, table: string, where: string | null): Promise<true | null> {
-  const query = new URLSearchParams({ table, ...(where === null ? {} : { where }) });
+export async function askSnapshot(
+  address: string,
+  what: { table: string; where?: string; cancel?: "yes" },
+): Promise<true | null> {
+  const query = new URLSearchParams(what);
   const init = { method: "POST", headers: { [COMMAND_HEADER]: "snapshot" } };
   const response = await ask(`${address}/snapshot?${query}`, init, LONG_PATIENCE_MS);
   if (response === null) return null;

@@ -68,6 +68,7 @@ export function buildProgram(): Command {
   )
     .argument("<table>", "its name, such as public.orders")
     .option("--where <condition>", "SQL: only the rows that meet it; rows that are gone then stay in views")
+    .option("--cancel", "give up the snapshot of the table that is under way")
     .action(async (table: string, flags: Flags) => (await import("./snapshot.ts")).snapshot(table, flags));
 
   withSettings(

@@ -21,6 +21,8 @@ export interface AdminServerOptions {
   readonly stop: () => void;
   /** Begins a snapshot; resolves once that is durable. */
   readonly snapshot: (table: string, where: string | null) => Promise<void>;
+  /** Gives a snapshot up; resolves once that is durable. */
+  readonly cancelSnapshot: (table: string) => Promise<void>;
 }
 
 export interface AdminServer {
@@ -134,7 +136,13 @@ async function snapshot(
         "Leave --where out, or set admin.host to 127.0.0.1.",
       );
     }
-    await options.snapshot(searchParams.get("table") ?? "", where);
+    const table = searchParams.get("table") ?? "";
+    if (searchParams.has("cancel")) {
+      await options.cancelSnapshot(table);
+      send(response, 202, { cancelled: true });
+      return;
+    }
+    await options.snapshot(table, where);
     send(response, 202, { begun: true });
   } catch (error) {
     const { code, message, advice } = reported(error);

@@ -1,7 +1,7 @@
 // How a session reaches its servers.
-import type { KafkaConnection } from "../kafka/connection.ts";
-import type { ReplicationStream } from "../source/replication-stream.ts";
-import type { connectSql } from "../source/session.ts";
+import { KafkaConnection } from "../kafka/connection.ts";
+import { ReplicationStream } from "../source/replication-stream.ts";
+import { connectSql } from "../source/session.ts";
 
 export interface Connections {
   readonly sql: typeof connectSql;
@@ -10,3 +10,9 @@ export interface Connections {
     ...parameters: Parameters<typeof ReplicationStream.open>
   ) => Promise<Pick<ReplicationStream, keyof ReplicationStream>>;
 }
+
+export const SERVERS: Connections = {
+  sql: connectSql,
+  kafka: KafkaConnection.connect,
+  replication: ReplicationStream.open,
+};

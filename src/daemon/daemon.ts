@@ -12,6 +12,7 @@ import { backoffMs } from "./backoff.ts";
 import { findingsError, runDoctor } from "./doctor.ts";
 import { decide, reported } from "./error-policy.ts";
 import { Lifecycle } from "./lifecycle.ts";
+import type { SnapshotRequests } from "./snapshot-requests.ts";
 import type { DaemonStatus, State } from "./status.ts";
 import { StatusBoard } from "./status-board.ts";
 import { StreamSession } from "./stream-session.ts";
@@ -69,7 +70,8 @@ class RunningDaemon implements Daemon {
         ...this.#config.admin,
         status: () => this.status(),
         stop: () => void this.stop(),
-        snapshot: (table, where) => this.#snapshot(table, where),
+        snapshot: (table, where) => this.#snapshotRequests().begin(table, where),
+        cancelSnapshot: (table) => this.#snapshotRequests().cancel(table),
       });
       this.#board.notes.push(...admin.notes);
       this.#logger.info({ admin: admin.address, stream: this.#config.stream, version: VERSION }, "afterimage starts");
@@ -101,7 +103,7 @@ class RunningDaemon implements Daemon {
     await this.#ended.promise;
   }
 
-  async #snapshot(table: string, where: string | null): Promise<void> {
+  #snapshotRequests(): SnapshotRequests {
     if (this.#session === null || this.#stopping.signal.aborted) {
       throw new AfterimageError(
         "NOT_STREAMING",
@@ -109,7 +111,7 @@ class RunningDaemon implements Daemon {
         "Try again when afterimage status says streaming.",
       );
     }
-    await this.#session.requestSnapshot(table, where);
+    return this.#session.snapshotRequests;
   }
 
   async #keepStreaming(): Promise<void> {
@@ -124,6 +126,9 @@ class RunningDaemon implements Daemon {
           failures = 0;
         });
         this.#endSession();
+        if (!signal.aborted) {
+          this.#logger.info({}, "the publication has a new table: opening the stream afresh, to read it");
+        }
       } catch (error) {
         const wasOpen = this.#session !== null;
         // Before the pause: what `status` shows meanwhile must not be a lost server's last words.

@@ -6,7 +6,6 @@ import type { Resolution } from "../capture/relation-cache.ts";
 import type { Config } from "../config/config.ts";
 import { AfterimageError } from "../errors.ts";
 import { formatTableName, parseTableName } from "../event/identifier.ts";
-import type { Progress } from "../event/progress.ts";
 import type { TableSchema } from "../event/schema.ts";
 import { failpoint } from "../failpoint.ts";
 import type { KafkaConnection } from "../kafka/connection.ts";
@@ -21,11 +20,12 @@ import { readSlot, type SlotState } from "../source/slot.ts";
 import { readSwitchPoint } from "../source/timeline.ts";
 import { CAPTURE_ENDED, checkContinuity, republished } from "./continuity.ts";
 import { decide } from "./error-policy.ts";
+import { firstProgress, identityOf } from "./first-progress.ts";
 import { checkNothingPublished } from "./nothing-published.ts";
 import { addNewTables, nameUncaptured, publicationLost } from "./open-slot.ts";
 import { resumeOf, sameSettings } from "./resume.ts";
 import { SnapshotBook } from "./snapshot-book.ts";
-import { nameLate, planSnapshots } from "./snapshot-plan.ts";
+import { nameLate, planSnapshots, readUnread } from "./snapshot-plan.ts";
 import { checkStart, publicationChanged, publicationForeign, type ServerFacts } from "./start-checks.ts";
 import { isExcluded, isSelected, TableResolver } from "./table-resolver.ts";
 
@@ -42,6 +42,8 @@ export interface OpenProgress {
    * TABLE_REPUBLISHED.
    */
   describe(oid: number): Promise<CapturedTable | null>;
+  /** Whether a start would read a table that this one has not seen, among these or all (null). */
+  hasUnread(client: pg.Client, among: readonly number[] | null): Promise<boolean>;
   /** What the operator should know though it stops nothing. */
   readonly notes: readonly string[];
   /** Looks again whether publication and tables are the same; throws what `checkContinuity` and `checkPublication` throw. */
@@ -169,7 +171,8 @@ async function checkedProgress(
     const inForce = resolver.inForce();
     const oids = inForce.map((schema) => schema.oid);
     const notes = checkContinuity(inForce, await describeTables(other, server.publication, oids));
-    return [...notes, ...nameLate(inForce, captured), ...(await nameUncaptured(other, config, now))];
+    const late = config.snapshot === "never" ? nameLate(inForce, captured) : [];
+    return [...notes, ...late, ...(await nameUncaptured(other, config, now))];
   };
   return {
     publisher,
@@ -187,6 +190,8 @@ async function checkedProgress(
       const [published] = await readPublishedTables(client, publication.oid, [table]);
       return published === undefined ? null : asCaptured(await resolver.register(published));
     },
+    hasUnread: async (other, among) =>
+      config.snapshot !== "never" && (await readUnread(other, publication.oid, resolver, config, among)).length > 0,
     notes: [...notes, ...plan.notes],
     verifyTables,
   };
@@ -218,25 +223,6 @@ function schemasMissing(topic: string): AfterimageError {
     `Topic ${topic} holds no record, though events were published that refer to some.`,
     "Somebody deleted it, or its records. Rebuild the stream: afterimage drop STREAM --topics, then start.",
   );
-}
-
-function firstProgress(stream: string, server: ServerFacts): Progress {
-  return {
-    stream,
-    epoch: 1,
-    firstSequence: 1,
-    sequence: 0,
-    completeSequence: 0,
-    endLsn: server.confirmedFlushLsn,
-    last: null,
-    ...identityOf(server),
-    partitions: new Map(),
-    snapshot: [],
-  };
-}
-
-function identityOf({ systemId, timeline, database, slot, publication, publicationXmin, resume }: ServerFacts) {
-  return { systemId, timeline, database, slot, publication, publicationXmin, resume };
 }
 
 /**

@@ -5,10 +5,17 @@ import { keyToReadAgain, TableWatch } from "../capture/table-watch.ts";
 import type { SnapshotState, TableSnapshot } from "../event/snapshot-state.ts";
 import type { SnapshotSide } from "../pipeline/parts.ts";
 
+/** Every progress record holds the keys to read again. Above so many characters of them the table is read anew. */
+export const MOST_AGAIN = 64 * 1024;
+
 export class SnapshotBook implements SnapshotSide {
   #state: SnapshotState;
   /** Keys to read again that are not in `#state` yet: one transaction may name very many. */
   readonly #noted = new Map<number, string[][]>();
+  /** Characters of the keys to read again, where some were noted. */
+  readonly #weights = new Map<number, number>();
+  /** How often what was read of a table was given up. */
+  readonly #generations = new Map<number, number>();
   /** Tables that are being read now. */
   readonly #watches = new Map<number, TableWatch>();
 
@@ -41,11 +48,14 @@ export class SnapshotBook implements SnapshotSide {
     if (watch !== undefined || entry.cursor !== null) {
       const key = keyToReadAgain(event);
       if (key !== null) {
-        const noted = this.#noted.get(oid) ?? [];
-        noted.push(key);
-        this.#noted.set(oid, noted);
+        this.#readAgain(entry, key);
       }
     }
+  }
+
+  /** A chunk of another generation than this was read of a snapshot that is given up, or begun anew. */
+  generation(oid: number): number {
+    return this.#generations.get(oid) ?? 0;
   }
 
   get(oid: number): TableSnapshot | undefined {
@@ -57,12 +67,17 @@ export class SnapshotBook implements SnapshotSide {
   }
 
   change(oid: number, what: Partial<TableSnapshot>): void {
+    if (what.again !== undefined) {
+      this.#weights.delete(oid);
+    }
     this.#state = this.state.map((entry) => (entry.oid === oid ? { ...entry, ...what } : entry));
   }
 
   /** The snapshot of this table is over. */
   remove(oid: number): void {
     this.#watches.delete(oid);
+    this.#weights.delete(oid);
+    this.#generations.set(oid, this.generation(oid) + 1);
     this.#state = this.state.filter((entry) => entry.oid !== oid);
   }
 
@@ -72,7 +87,26 @@ export class SnapshotBook implements SnapshotSide {
     this.#watches.set(oid, watch);
     return watch;
   }
+
+  #readAgain(entry: TableSnapshot, key: string[]): void {
+    const { oid } = entry;
+    const weight = (this.#weights.get(oid) ?? weigh(entry.again)) + weigh([key]);
+    if (weight > MOST_AGAIN) {
+      // What is read from here on sees all that is streamed by then.
+      this.#noted.delete(oid);
+      this.#generations.set(oid, this.generation(oid) + 1);
+      this.change(oid, { cursor: null, atEnd: false, again: [], rows: 0 });
+      return;
+    }
+    this.#weights.set(oid, weight);
+    const noted = this.#noted.get(oid) ?? [];
+    noted.push(key);
+    this.#noted.set(oid, noted);
+  }
 }
+
+const weigh = (keys: readonly (readonly string[])[]): number =>
+  keys.reduce((sum, key) => key.reduce((length, text) => length + text.length, sum), 0);
 
 /** A table before anything of it was read. */
 export function toBeRead(

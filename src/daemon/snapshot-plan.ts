@@ -2,14 +2,18 @@
 // streamed, so that the gaps stand before every event of these tables.
 import type pg from "pg";
 import type { CapturedTable } from "../capture/captured-table.ts";
+import type { Config } from "../config/config.ts";
+import { matchesTable } from "../config/table-patterns.ts";
 import { AfterimageError, messageOf } from "../errors.ts";
-import { parseTableName, quoteIdentifier } from "../event/identifier.ts";
+import { formatTableName, parseTableName, quoteIdentifier } from "../event/identifier.ts";
 import type { TableSchema } from "../event/schema.ts";
 import type { SnapshotState, TableSnapshot } from "../event/snapshot-state.ts";
+import { type PublishedTable, readPublishedOids, readPublishedTables } from "../source/catalog.ts";
 import { errorCode, type LongQuery } from "../source/session.ts";
 import { notAllowedToRead } from "../source/snapshot-reader.ts";
 import { readWriters } from "../source/table-writers.ts";
 import { toBeRead } from "./snapshot-book.ts";
+import type { TableResolver } from "./table-resolver.ts";
 
 export interface SnapshotPlan {
   readonly state: SnapshotState;
@@ -39,6 +43,33 @@ export async function planSnapshots(client: pg.Client, tables: readonly Captured
     }
   }
   return { state, notes };
+}
+
+/**
+ * Tables that came into the publication and have no record yet, with which a start would read their rows; among these,
+ * or all (null).
+ */
+export async function readUnread(
+  client: pg.Client,
+  publication: number,
+  resolver: TableResolver,
+  { keyless }: Pick<Config, "keyless">,
+  among: readonly number[] | null,
+): Promise<PublishedTable[]> {
+  const recorded = resolver.latest();
+  const candidates = await readPublishedOids(client, publication, among);
+  const unknown = candidates.filter((candidate) => !recorded.some(({ oid }) => oid === candidate));
+  const tables = unknown.length === 0 ? [] : await readPublishedTables(client, publication, unknown);
+  return tables.filter((table) => {
+    const name = formatTableName(table.schema, table.table);
+    const halts = table.identity === "f" && table.primaryKey?.immediate === false;
+    return (
+      resolver.isCaptured(table) &&
+      !recorded.some((one) => one.table === name) &&
+      // A start would halt over it, and this run goes on for as long as nobody writes to it.
+      (!halts || matchesTable(keyless, table.schema, table.table))
+    );
+  });
 }
 
 /** Tables that were added to the publication since the start: known by their first change, so no start plans them. */

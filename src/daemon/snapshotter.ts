@@ -4,19 +4,18 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type pg from "pg";
 import type { CapturedTable } from "../capture/captured-table.ts";
 import type { Config } from "../config/config.ts";
-import { AfterimageError, messageOf } from "../errors.ts";
-import { parseTableName } from "../event/identifier.ts";
+import { messageOf } from "../errors.ts";
 import { type Lsn, ZERO_LSN } from "../event/lsn.ts";
 import type { TableSnapshot } from "../event/snapshot-state.ts";
 import { failpoint } from "../failpoint.ts";
 import type { BuildEvents } from "../pipeline/placements.ts";
 import { encodeGapEvent } from "../sink/encode-own-event.ts";
-import { closeSql, errorCode } from "../source/session.ts";
+import { errorCode } from "../source/session.ts";
 import { SnapshotReader } from "../source/snapshot-reader.ts";
 import { nameHolders, readWriters } from "../source/table-writers.ts";
 import type { Connections } from "./connections.ts";
-import { type SnapshotBook, toBeRead } from "./snapshot-book.ts";
-import { checkCondition, estimateRows } from "./snapshot-plan.ts";
+import type { SnapshotBook } from "./snapshot-book.ts";
+import { SnapshotRequests, withSnapshotClient } from "./snapshot-requests.ts";
 import type { SnapshotStatus } from "./status.ts";
 import { TableReading } from "./table-reading.ts";
 import { wallTime } from "./wall-time.ts";
@@ -48,6 +47,7 @@ const CONNECT_AGAIN_MS = 1_000;
 interface Work {
   readonly begun: number;
   readonly rowsBefore: number;
+  readonly cancelled: AbortController;
   waitingFor: string | null;
 }
 
@@ -60,9 +60,20 @@ export class Snapshotter {
   #unconnected: string | null = null;
   /** What the operator should know of snapshots that were given up. */
   readonly notes: string[] = [];
+  readonly requests: SnapshotRequests;
 
   constructor(parts: SnapshotterParts) {
     this.#parts = parts;
+    this.requests = new SnapshotRequests({
+      ...parts,
+      over: this.#over.signal,
+      begin: async (oid) => {
+        await this.#open(oid);
+        failpoint("snapshot.requested");
+        this.#employ();
+      },
+      givenUp: (oid) => this.#work.get(oid)?.cancelled.abort(),
+    });
   }
 
   /** Opens the snapshots that are not open yet, before any event of the stream, and goes on with all. */
@@ -70,46 +81,6 @@ export class Snapshotter {
     for (const { oid } of this.#parts.book.state) {
       this.#open(oid).catch(() => undefined); // the run tells why it ended
     }
-    this.#employ();
-  }
-
-  /**
-   * Begins a snapshot; resolves once that is durable. Throws SNAPSHOT_TABLE_UNKNOWN, SNAPSHOT_KEYLESS,
-   * SNAPSHOT_UNDER_WAY and SNAPSHOT_CONDITION.
-   */
-  async request(name: string, where: string | null): Promise<void> {
-    const { book, tables } = this.#parts;
-    const named = (wanted: string) => [...tables.values()].find(({ encoder }) => encoder.schema.table === wanted);
-    const table = named(name) ?? named(`public.${name}`);
-    if (table === undefined) {
-      throw new AfterimageError(
-        "SNAPSHOT_TABLE_UNKNOWN",
-        `Table ${name} is not captured by this stream.`,
-        "Name a table that afterimage status lists, with its schema; one that is new is captured from the next start on.",
-      );
-    }
-    if (!table.encoder.hasKey) {
-      throw new AfterimageError(
-        "SNAPSHOT_KEYLESS",
-        `Table ${name} has no key, and this version reads only tables that have one.`,
-        "Give it a primary key, or touch its rows once (UPDATE … SET column = column).",
-      );
-    }
-    const { oid } = table.encoder.schema;
-    const read = await withClient(this.#parts, this.#over.signal, async (client) => {
-      await checkCondition(client, parseTableName(table.encoder.schema.table), where);
-      return estimateRows(client, oid);
-    });
-    if (book.get(oid) !== undefined) {
-      throw new AfterimageError(
-        "SNAPSHOT_UNDER_WAY",
-        `A snapshot of ${name} is under way already.`,
-        "Wait for its end: afterimage status shows how far it is.",
-      );
-    }
-    book.add(toBeRead(table, { where, estimate: where === null ? read : null }));
-    await this.#open(oid);
-    failpoint("snapshot.requested");
     this.#employ();
   }
 
@@ -189,7 +160,7 @@ export class Snapshotter {
   }
 
   async #readWithClient(): Promise<void> {
-    await withClient(this.#parts, this.#over.signal, async (client) => {
+    await withSnapshotClient(this.#parts, this.#over.signal, async (client) => {
       this.#unconnected = null;
       const next = () => this.#parts.book.state.find(({ oid }) => !this.#work.has(oid));
       for (let entry = next(); entry !== undefined; entry = next()) {
@@ -200,7 +171,8 @@ export class Snapshotter {
 
   async #readTable(client: pg.Client, { oid, table, rows, where, cursor }: TableSnapshot): Promise<void> {
     const { config, publication, tables } = this.#parts;
-    const work: Work = { begun: performance.now(), rowsBefore: rows, waitingFor: null };
+    const cancelled = new AbortController();
+    const work: Work = { begun: performance.now(), rowsBefore: rows, cancelled, waitingFor: null };
     this.#work.set(oid, work);
     const reading = new TableReading(
       {
@@ -214,13 +186,19 @@ export class Snapshotter {
         waits: (what) => {
           work.waitingFor = what;
         },
-        signal: this.#over.signal,
+        signal: AbortSignal.any([this.#over.signal, cancelled.signal]),
       },
       tables.get(oid)!,
     );
     try {
-      await reading.run();
+      if (!(await reading.run())) {
+        this.notes.push(`The snapshot of ${table} was given up: the table is not published any more.`);
+      }
     } catch (error) {
+      if (cancelled.signal.aborted && !this.#over.signal.aborted) {
+        await client.query("ROLLBACK");
+        return;
+      }
       if (where === null || !isOfTheCondition(error)) {
         throw error;
       }
@@ -240,21 +218,4 @@ export class Snapshotter {
 /** SQLSTATE classes: data exception; syntax error or access rule violation. */
 function isOfTheCondition(error: unknown): boolean {
   return /^(22|42)...$/.test(errorCode((error as Error).cause) ?? "");
-}
-
-/** With a connection that is closed afterwards, and at once when the run ends. */
-async function withClient<T>(
-  { config, connect, onLost }: SnapshotterParts,
-  signal: AbortSignal,
-  use: (client: pg.Client) => Promise<T>,
-): Promise<T> {
-  const client = await connect(config.postgres, `afterimage ${config.stream} snapshot`, onLost, signal);
-  const abort = () => void closeSql(client);
-  signal.addEventListener("abort", abort);
-  try {
-    return await use(client);
-  } finally {
-    signal.removeEventListener("abort", abort);
-    await closeSql(client);
-  }
 }

@@ -2,39 +2,29 @@
 // then everything closed again. Slot first, then the producer, then the position.
 import type pg from "pg";
 import type { Config } from "../config/config.ts";
-import { AfterimageError } from "../errors.ts";
+import type { AfterimageError } from "../errors.ts";
 import type { Lsn } from "../event/lsn.ts";
 import type { Progress } from "../event/progress.ts";
 import { failpoint } from "../failpoint.ts";
 import type { Images } from "../images/images.ts";
-import { KafkaConnection } from "../kafka/connection.ts";
 import { Pipeline } from "../pipeline/pipeline.ts";
-import { Absence } from "../sink/absence.ts";
+import { Absence, stalled, throughAbsence } from "../sink/absence.ts";
 import { encodeEvent } from "../sink/encode-event.ts";
 import { holdsProgress } from "../sink/progress-log.ts";
 import { Feedback } from "../source/feedback.ts";
-import { ReplicationStream } from "../source/replication-stream.ts";
-import { cancelStatement, closeSql, connectSql, errorCode, isConnectionLoss } from "../source/session.ts";
+import { cancelStatement, closeSql, errorCode, isConnectionLoss } from "../source/session.ts";
 import { SilenceWatch } from "../source/silence-watch.ts";
 import { readSlotLag } from "../source/slot.ts";
-import type { Connections } from "./connections.ts";
+import { type Connections, SERVERS } from "./connections.ts";
 import { openImagesOf } from "./imaged-tables.ts";
 import { type OpenProgress, openProgress } from "./open-progress.ts";
 import { ensureSlot, streamLost } from "./open-slot.ts";
 import { kafkaSettings } from "./preflight-kafka.ts";
 import { keep, type Lost, openSource } from "./resources.ts";
-import { ADMIN_SHUTDOWN, drainThenFail } from "./shutdown-drain.ts";
+import { endWith } from "./shutdown-drain.ts";
+import type { SnapshotRequests } from "./snapshot-requests.ts";
 import { Snapshotter } from "./snapshotter.ts";
 import type { SnapshotStatus } from "./status.ts";
-
-/** A batch usually takes milliseconds; so long without an outcome, and the daemon no longer says that it streams. */
-const STALLED_MS = 3_000;
-
-const CONNECTIONS: Connections = {
-  sql: connectSql,
-  kafka: KafkaConnection.connect,
-  replication: ReplicationStream.open,
-};
 
 export interface Lag {
   readonly insertLsn: Lsn;
@@ -77,11 +67,7 @@ export class StreamSession {
   }
 
   /** Throws with SQLSTATE 55006 when another daemon holds the slot; an abort of `signal` closes what is open. */
-  static async open(
-    config: Config,
-    signal: AbortSignal,
-    connections: Connections = CONNECTIONS,
-  ): Promise<StreamSession> {
+  static async open(config: Config, signal: AbortSignal, connections: Connections = SERVERS): Promise<StreamSession> {
     signal.throwIfAborted();
     const resources = new AsyncDisposableStack();
     const lost: Lost = {
@@ -168,7 +154,14 @@ export class StreamSession {
       source,
       resume: { ...progress.publisher.progress, confirmedFlushLsn: progress.server.confirmedFlushLsn },
       snapshot: progress.snapshots,
-      resolve: (relation) => progress.resolver.resolve(relation),
+      resolve: async (relation) => {
+        if (await progress.hasUnread(catalog, [relation.oid])) {
+          // Its gap has to stand before this row, and only a start can put it there. The transaction is sent again.
+          pipeline.stop();
+          return new Promise<never>(() => undefined);
+        }
+        return progress.resolver.resolve(relation);
+      },
       encode: encodeEvent,
       images,
       publish: async (batch) => {
@@ -181,8 +174,7 @@ export class StreamSession {
       answer: () => feedback.send(),
       ...config.batch,
     });
-    lost.onLost = (error) =>
-      errorCode(error) === ADMIN_SHUTDOWN ? drainThenFail(pipeline, error) : pipeline.fail(error);
+    lost.onLost = (error) => endWith(pipeline, error);
     onStreamLost = (error) => pipeline.fail(error);
     const snapshotter = new Snapshotter({
       config,
@@ -191,11 +183,11 @@ export class StreamSession {
       publication: progress.server.publication,
       epoch: progress.publisher.progress.epoch,
       tables: progress.captured,
-      describe: (oid) => progress.describe(oid),
+      describe: (oid) => throughAbsence(() => progress.describe(oid), absence),
       place: (after, build) => pipeline.place(after, build),
       ask: () => feedback.ask(),
       onLost,
-      fail: (error) => pipeline.fail(error),
+      fail: (error) => endWith(pipeline, error),
     });
     await keep(resources, () => snapshotter.close());
     return new StreamSession(resources, { pipeline, progress, feedback, sensor, slot, absence, snapshotter, images });
@@ -224,7 +216,10 @@ export class StreamSession {
     return this.#pipeline.oldestPending;
   }
 
-  /** Streams until `stop`, or rejects with the first failure. Closes everything. */
+  /**
+   * Streams until `stop`, or until the publication has a new table to be read, for which a session is opened afresh; or
+   * rejects with the first failure. Closes everything.
+   */
   async run(): Promise<void> {
     try {
       failpoint("session.streaming");
@@ -244,9 +239,8 @@ export class StreamSession {
     return this.#snapshotter.status();
   }
 
-  /** Begins a snapshot; resolves once that is durable. Throws what `Snapshotter.request` throws. */
-  requestSnapshot(table: string, where: string | null): Promise<void> {
-    return this.#snapshotter.request(table, where);
+  get snapshotRequests(): SnapshotRequests {
+    return this.#snapshotter.requests;
   }
 
   /** Ends at a batch boundary; `run` then resolves. */
@@ -256,16 +250,7 @@ export class StreamSession {
 
   /** Why nothing gets through to Kafka though the session lives on; null while it does. */
   get trouble(): AfterimageError | null {
-    if (this.#absence.reason !== null) {
-      return this.#absence.reason;
-    }
-    return this.#pipeline.waitingMs < STALLED_MS
-      ? null
-      : new AfterimageError(
-          "KAFKA_NOT_READY",
-          `Kafka has not taken a batch for ${Math.floor(this.#pipeline.waitingMs / 1000)} s.`,
-          "Look at the brokers: whether they run, have leaders and in-sync replicas for the stream's topics, and room on their disks. It goes on by itself.",
-        );
+    return this.#absence.reason ?? stalled(this.#pipeline.waitingMs);
   }
 
   readLag(): Promise<Lag> {
@@ -282,6 +267,9 @@ export class StreamSession {
       this.#absence.answered();
       const notes = await this.#progress.verifyTables(this.#sensor);
       failpoint("session.continuity-looked");
+      if (await this.#progress.hasUnread(this.#sensor, null)) {
+        this.stop();
+      }
       return [...notes, ...this.#snapshotter.notes, ...(this.#images?.notes ?? [])];
     } catch (error) {
       // A lost connection ends the session by itself, after what is to be done before; a Kafka that is away for a while

@@ -55,6 +55,7 @@ const COLUMN_GONE = "42703";
 
 interface CountedChunk extends ChunkStart, Chunk {
   readonly window: Window;
+  readonly generation: number;
   /** The keys that were asked for; null for the next rows after the cursor. */
   readonly keys: readonly Key[] | null;
 }
@@ -76,8 +77,12 @@ export class TableReading {
     this.#watch = parts.book.watch(oid);
   }
 
-  /** Resolves when the table is read to its end and that is durable; rejects when the run ends. */
-  async run(): Promise<void> {
+  /**
+   * Resolves when the table is read to its end and that is durable: with false when it left the publication before,
+   * which ends its snapshot without a sweep, since rows that were not read are no rows that are gone. Rejects when the
+   * run ends.
+   */
+  async run(): Promise<boolean> {
     const { writers, book } = this.#parts;
     const { oid } = this.#named;
     this.#watch.expect(await writers(oid));
@@ -86,12 +91,16 @@ export class TableReading {
       const chunk = await this.#readChunk(keys);
       failpoint("snapshot.chunk-read");
       if (chunk === null) {
-        await this.#place(ZERO_LSN, (lsn, next) => this.#end(lsn, next));
-      } else {
-        await this.#place(chunk.after, (lsn, next) => this.#build(chunk, lsn, next));
+        await this.#place(ZERO_LSN, () => {
+          book.remove(oid);
+          return [];
+        });
+        return false;
       }
+      await this.#place(chunk.after, (lsn, next) => this.#build(chunk, lsn, next));
       failpoint("snapshot.chunk-stored");
     }
+    return true;
   }
 
   /** A chunk that counts; null when the table is gone. */
@@ -102,6 +111,7 @@ export class TableReading {
       signal.throwIfAborted();
       try {
         const start = await reader.begin(this.#named);
+        signal.throwIfAborted();
         if (start === null) {
           if ((await this.#parts.describe(this.#named.oid)) === null) {
             return null;
@@ -112,9 +122,10 @@ export class TableReading {
         const missing = window.missing(start.sight);
         if (missing.length === 0 && start.shape === this.#shape) {
           waits(null);
+          const generation = this.#parts.book.generation(this.#named.oid);
           const chunk = await this.#readRows(keys);
           await reader.end();
-          return { ...start, ...chunk, window, keys };
+          return { ...start, ...chunk, window, generation, keys };
         }
         await reader.end();
         // It may wait for hours, and what a window notes is held in memory. Not every time: a server on which something
@@ -201,6 +212,10 @@ export class TableReading {
   #build(chunk: CountedChunk, lsn: Lsn, next: () => number): EncodedEvent[] {
     const { book, epoch } = this.#parts;
     const { oid } = this.#named;
+    if (book.generation(oid) !== chunk.generation) {
+      this.#watch.close(chunk.window, null);
+      return [];
+    }
     const { encoder } = this.#table;
     const { sight, window, timestamp, rows, keys } = chunk;
     const events: EncodedEvent[] = [];

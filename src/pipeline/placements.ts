@@ -1,5 +1,6 @@
 // Where events of the daemon's own are put into the stream: between source transactions, once everything below a
 // position was handed over; and who waits until they are durable.
+import { AfterimageError } from "../errors.ts";
 import type { Lsn } from "../event/lsn.ts";
 import type { SnapshotState } from "../event/snapshot-state.ts";
 import type { EncodedEvent } from "../sink/encode-event.ts";
@@ -110,9 +111,19 @@ export class Placements {
 
   /** The run is over: whoever waits is told. */
   end(): void {
-    this.#ended ??= new Error("The run has ended.");
+    this.#ended ??= runEnded();
     for (const { durable } of [...this.#waiting.splice(0), ...this.#placed.splice(0), ...this.#unstored.splice(0)]) {
       durable.reject(this.#ended);
     }
   }
+}
+
+/** For whoever asked for something that this run does no more. */
+export function runEnded(cause?: unknown): AfterimageError {
+  return new AfterimageError(
+    "NOT_STREAMING",
+    "The daemon has just stopped to stream; what was asked for may have begun.",
+    "Try again when afterimage status says streaming.",
+    { cause },
+  );
 }

@@ -53,3 +53,17 @@ export async function throughAbsence<T>(step: () => Promise<T>, absence: Absence
     }
   }
 }
+
+/** A batch usually takes milliseconds; so long without an outcome, and the daemon no longer says that it streams. */
+const STALLED_MS = 3_000;
+
+/** Why nothing gets through, when Kafka has had a batch for so long without an outcome; null before. */
+export function stalled(waitingMs: number): AfterimageError | null {
+  return waitingMs < STALLED_MS
+    ? null
+    : new AfterimageError(
+        "KAFKA_NOT_READY",
+        `Kafka has not taken a batch for ${Math.floor(waitingMs / 1000)} s.`,
+        "Look at the brokers: whether they run, have leaders and in-sync replicas for the stream's topics, and room on their disks. It goes on by itself.",
+      );
+}

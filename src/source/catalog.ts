@@ -137,6 +137,20 @@ export async function readPublishedTables(
   });
 }
 
+/** OIDs of the tables that the publication publishes now, or of those of them that are asked for. */
+export async function readPublishedOids(
+  client: pg.Client,
+  publication: number,
+  among: readonly number[] | null,
+): Promise<number[]> {
+  const { rows } = await client.query(
+    `SELECT DISTINCT pt.relid AS oid FROM pg_publication p, LATERAL pg_get_publication_tables(p.pubname) pt
+      WHERE p.oid = $1${among === null ? "" : " AND pt.relid = ANY ($2::oid[])"}`,
+    among === null ? [publication] : [publication, among],
+  );
+  return rows.map(({ oid }) => oid);
+}
+
 /**
  * Tables that a publication can name: permanent, ordinary or partitioned, outside the system's schemas. Partitions are
  * left out: they are published through their root.

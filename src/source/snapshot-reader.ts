@@ -21,7 +21,7 @@ export interface ChunkStart {
   readonly after: Lsn;
   /** ISO 8601, microseconds, UTC. */
   readonly timestamp: string;
-  /** Differs when columns, types or the publication's filter have changed. */
+  /** Differs when columns, types or the publication's filter have changed, or the table has left it. */
   readonly shape: string;
 }
 
@@ -50,6 +50,9 @@ interface Described {
   readonly types: ReadonlyMap<string, string>;
   readonly asciiOnly: boolean;
 }
+
+/** Before PostgreSQL 16 their upper half is printed as single bytes, whatever the encoding is. */
+const SINGLE_BYTES = new Set(['"char"', '"char"[]']);
 
 /** A lock that is not granted within this is asked for again: whoever waits behind us shall not wait long. */
 const LOCK_MS = 2_000;
@@ -89,7 +92,7 @@ export class SnapshotReader {
         await this.end();
         return null;
       }
-      const { kind, filter, columns } = row;
+      const { kind, filter, published, columns } = row;
       this.#described = {
         kind,
         filter,
@@ -101,7 +104,7 @@ export class SnapshotReader {
         sight: new Visibility(row.snapshot, lsn),
         after: withoutPageHeader(lsn, BigInt(row.block), BigInt(row.segment)),
         timestamp: row.timestamp,
-        shape: JSON.stringify([kind, filter, columns]),
+        shape: JSON.stringify([kind, filter, published, columns]),
       };
     } catch (error) {
       await this.end();
@@ -156,7 +159,11 @@ export class SnapshotReader {
     return `${this.#client.escapeLiteral(text)}::${this.#described!.types.get(column)}`;
   }
 
-  async #fetch(table: ReadableTable, { maxRows, maxBytes }: ChunkWanted): Promise<Chunk> {
+  async #fetch(table: ReadableTable, { columns, maxRows, maxBytes }: ChunkWanted): Promise<Chunk> {
+    const { asciiOnly, types } = this.#described!;
+    const doubtful = columns.flatMap((name, place) =>
+      asciiOnly || SINGLE_BYTES.has(types.get(name) ?? "") ? [place] : [],
+    );
     const kept: (string | null)[][] = [];
     let bytes = 0;
     let ask = FIRST_FETCH;
@@ -169,7 +176,8 @@ export class SnapshotReader {
         if (bytes >= maxBytes) {
           return { rows: kept, atEnd: false };
         }
-        bytes += this.#bytesOf(table, row);
+        checkDecoded(table, row, doubtful);
+        bytes += row.reduce((sum, value) => sum + (value?.length ?? 0), 0);
         kept.push(row);
       }
       if (rows.length < ask) {
@@ -183,22 +191,6 @@ export class SnapshotReader {
     }
   }
 
-  #bytesOf(table: ReadableTable, row: readonly (string | null)[]): number {
-    let bytes = 0;
-    for (const value of row) {
-      bytes += value?.length ?? 0;
-      // Without a declared encoding the driver puts this sign where it can't decode.
-      if (this.#described!.asciiOnly && value?.includes("\uFFFD") === true) {
-        throw new AfterimageError(
-          "TEXT_UNDECODABLE",
-          `A row of ${formatTableName(table.schema, table.table)} holds bytes that are not UTF-8.`,
-          "Correct the value (find it with convert_from(value::bytea, 'UTF8')), or exclude the table.",
-        );
-      }
-    }
-    return bytes;
-  }
-
   #named({ schema, table }: ReadableTable, error: unknown): unknown {
     const code = errorCode(error);
     if (error instanceof AfterimageError || code === undefined || code === "55P03") {
@@ -207,6 +199,24 @@ export class SnapshotReader {
     return code === "42501"
       ? notAllowedToRead({ schema, table }, this.#client.user, error)
       : queryFailed(`Reading table ${formatTableName(schema, table)}`, error);
+  }
+}
+
+/**
+ * The driver puts U+FFFD where it can't decode. `doubtful`: places of the columns that may hold what is not UTF-8, and
+ * can't hold that sign, or hardly. Throws TEXT_UNDECODABLE.
+ */
+export function checkDecoded(
+  { schema, table }: Pick<ReadableTable, "schema" | "table">,
+  row: readonly (string | null)[],
+  doubtful: readonly number[],
+): void {
+  if (doubtful.some((place) => row[place]?.includes("\uFFFD") === true)) {
+    throw new AfterimageError(
+      "TEXT_UNDECODABLE",
+      `A row of ${formatTableName(schema, table)} holds bytes that are not UTF-8.`,
+      "Correct the value (find it with convert_from(value::bytea, 'UTF8')), or exclude the table.",
+    );
   }
 }
 
@@ -233,6 +243,12 @@ const DESCRIBE = `
          current_setting('wal_block_size') AS block, current_setting('server_encoding') AS encoding,
          (SELECT setting FROM pg_settings WHERE name = 'wal_segment_size') AS segment,
          c.oid, c.relkind AS kind,
+         (SELECT p.puballtables
+                 OR EXISTS (SELECT FROM pg_publication_rel pr WHERE pr.prpubid = p.oid
+                               AND pr.prrelid IN (SELECT c.oid UNION SELECT relid FROM pg_partition_ancestors(c.oid)))
+                 OR EXISTS (SELECT FROM pg_publication_namespace pn
+                             WHERE pn.pnpubid = p.oid AND pn.pnnspid = c.relnamespace)
+            FROM pg_publication p WHERE p.oid = $2) AS published,
          (SELECT json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, -1), 'oid', a.atttypid::bigint,
                                             'typmod', a.atttypmod) ORDER BY a.attnum)
             FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,

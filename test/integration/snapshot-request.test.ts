@@ -3,7 +3,7 @@ import { DatabaseSync } from "node:sqlite";
 import pg from "pg";
 import { afterEach, expect, onTestFinished, test } from "vitest";
 import { createConsumer, sqliteStore } from "../../src/sdk/index.ts";
-import { adminAddress, requestSnapshot, statusOf } from "../support/admin.ts";
+import { adminAddress, cancelSnapshot, requestSnapshot, statusOf } from "../support/admin.ts";
 import { CapturedStream } from "../support/captured-stream.ts";
 import { temporaryFile } from "../support/products-view.ts";
 import { verifyDatabase } from "../support/verify-run.ts";
@@ -196,4 +196,36 @@ test("what an open transaction wrote before its table was published is read afte
   await writing.commit();
   await over();
   await expectEqual();
+});
+
+test("one that waits is given up for good, and can be asked for again", async () => {
+  stream = await CapturedStream.create(TABLE);
+  const writing = await idle("INSERT INTO t VALUES (902, 'x', 'y')");
+  expect(await requestSnapshot(stream.daemon, "public.t")).toBeNull();
+  await waitsFor("transaction ");
+  expect(await cancelSnapshot(stream.daemon, "t")).toBeNull();
+  expect((await stream.progress())?.snapshot).toEqual([]);
+  expect(await cancelSnapshot(stream.daemon, "t")).toBe("SNAPSHOT_NOT_UNDER_WAY");
+  expect(await requestSnapshot(stream.daemon, "public.t")).toBeNull();
+  await writing.commit();
+  await over();
+  const own = (await stream.events()).filter(({ operation }) => operation === "gap" || operation === "sweep");
+  expect(own.map(({ operation }) => operation)).toEqual(["gap", "gap", "sweep"]);
+  expect(own[2]).toMatchObject({ since: own[1]!.sequence });
+  await expectEqual();
+});
+
+test("a table that leaves the publication while it is read gets no sweep: its rows are not gone", async () => {
+  stream = await CapturedStream.create(TABLE);
+  const writing = await idle("INSERT INTO t VALUES (903, 'x', 'y')");
+  expect(await requestSnapshot(stream.daemon, "public.t")).toBeNull();
+  await waitsFor("transaction ");
+  await stream.sql(`ALTER PUBLICATION afterimage_${stream.stream} DROP TABLE t`);
+  await writing.commit();
+  await over();
+  expect((await stream.stored()).map(({ event }) => event.operation)).toContain("gap");
+  expect((await stream.stored()).map(({ event }) => event.operation)).not.toContain("sweep");
+  await waitFor(async () => (await statusOf(stream.daemon)).notes.some((note) => note.includes("was given up")), {
+    what: "the note",
+  });
 });

@@ -1,6 +1,7 @@
 // Rows that were there before the stream are read while it goes on, and what is published comes to the tables.
 import pg from "pg";
 import { afterEach, expect, test } from "vitest";
+import { requestSnapshot } from "../support/admin.ts";
 import { CapturedStream } from "../support/captured-stream.ts";
 import { verifyDatabase } from "../support/verify-run.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -107,6 +108,26 @@ test("under writes that insert, change, re-key, delete and truncate, on several 
   await expectEqual();
   await expectChained("public.chain");
 });
+
+test("rows that the stream is still on its way to do not stand before the changes that made them", async () => {
+  stream = await CapturedStream.create(
+    `CREATE TABLE chain (id int PRIMARY KEY, v int);
+     ALTER TABLE chain REPLICA IDENTITY FULL;
+     CREATE TABLE large (id int PRIMARY KEY, v text);
+     INSERT INTO chain VALUES (1, 0)`,
+    { AFTERIMAGE_SNAPSHOT: "never" },
+  );
+  // It takes the stream a while to be through with this, and the chunk is read meanwhile.
+  await stream.sql("INSERT INTO large SELECT g, repeat('x', 200) FROM generate_series(1, 100000) g");
+  for (let change = 0; change < 5; change++) {
+    await stream.sql("UPDATE chain SET v = v + 1");
+  }
+  expect(await requestSnapshot(stream.daemon, "public.chain")).toBeNull();
+  await snapshotOver();
+  await stream.published();
+  await expectChained("public.chain");
+  expect((await stream.stored()).filter(({ event }) => event.operation === "sweep")).not.toEqual([]);
+}, 120_000);
 
 test("values are what the stream prints of them", async () => {
   stream = await CapturedStream.create(

@@ -12,9 +12,15 @@ export async function statusOf(daemon: SpawnedDaemon): Promise<DaemonStatus> {
 }
 
 /** Gives the code of a refusal; null when the snapshot has begun. */
-export async function requestSnapshot(daemon: SpawnedDaemon, table: string, where?: string): Promise<string | null> {
-  const query = new URLSearchParams({ table, ...(where === undefined ? {} : { where }) });
-  const response = await fetch(`${await adminAddress(daemon)}/snapshot?${query}`, {
+export const requestSnapshot = (daemon: SpawnedDaemon, table: string, where?: string): Promise<string | null> =>
+  askSnapshot(daemon, { table, ...(where === undefined ? {} : { where }) });
+
+/** Gives the code of a refusal; null when the snapshot is given up. */
+export const cancelSnapshot = (daemon: SpawnedDaemon, table: string): Promise<string | null> =>
+  askSnapshot(daemon, { table, cancel: "yes" });
+
+async function askSnapshot(daemon: SpawnedDaemon, what: Record<string, string>): Promise<string | null> {
+  const response = await fetch(`${await adminAddress(daemon)}/snapshot?${new URLSearchParams(what)}`, {
     method: "POST",
     headers: { [COMMAND_HEADER]: "snapshot" },
   });

@@ -26,6 +26,7 @@ beforeEach(async () => {
       if (table === "") throw new AfterimageError("SNAPSHOT_TABLE_UNKNOWN", "No table.", "Name one.");
       snapshots.push([table, where]);
     },
+    cancelSnapshot: async (table) => void snapshots.push([table, "given up"]),
   });
 });
 afterEach(() => server.close());
@@ -113,11 +114,14 @@ test("a snapshot is asked for with the command's header; its refusal has a code;
     status: () => ({}) as DaemonStatus,
     stop: () => undefined,
     snapshot: async (table, where) => void snapshots.push([table, where]),
+    cancelSnapshot: async () => undefined,
   });
   const address = open.address.replace("0.0.0.0", "127.0.0.1");
   expect(await (await ask("table=t&where=true", address)).json()).toMatchObject({ code: "SNAPSHOT_CONDITION" });
   expect((await ask("table=t", address)).status).toBe(202);
   expect(snapshots).toHaveLength(3);
+  expect((await ask("table=public.t&cancel=yes")).status).toBe(202);
+  expect(snapshots.at(-1)).toEqual(["public.t", "given up"]);
   await open.close();
 });
 
@@ -129,6 +133,7 @@ test("a port in use and an address of another machine have their names", async (
     status: () => ({}) as DaemonStatus,
     stop: () => undefined,
     snapshot: async () => undefined,
+    cancelSnapshot: async () => undefined,
   };
   await expect(startAdminServer(options)).rejects.toMatchObject({ code: "ADMIN_PORT_IN_USE" });
   await expect(startAdminServer({ ...options, host: "192.0.2.1", port: 0 })).rejects.toMatchObject({
@@ -144,6 +149,7 @@ test("an address that others can reach is noted", async () => {
     status: () => ({}) as DaemonStatus,
     stop: () => undefined,
     snapshot: async () => undefined,
+    cancelSnapshot: async () => undefined,
   });
   expect(open.notes[0]).toContain("can be reached by other machines");
   await open.close();

@@ -1,6 +1,6 @@
 // What the next progress record says of snapshots after events of their tables.
 import { expect, test } from "vitest";
-import { SnapshotBook, toBeRead } from "../../../src/daemon/snapshot-book.ts";
+import { MOST_AGAIN, SnapshotBook, toBeRead } from "../../../src/daemon/snapshot-book.ts";
 import { UNCHANGED } from "../../../src/event/column-value.ts";
 import { lsn, rowEncoder } from "../event/tables.ts";
 
@@ -19,13 +19,13 @@ const moved = (id: number) => ({
   last: false,
 });
 
-test("every row that goes on under another key without all its values is read again, however many there are", () => {
+test("every row that goes on under another key without all its values is read again", () => {
   const book = new SnapshotBook([toBeRead(table)]);
   const untouched = book.state;
   book.note(moved(1));
   expect(book.state).toBe(untouched);
   book.watch(oid);
-  const rows = 200_000;
+  const rows = 10_000;
   for (let id = 1; id <= rows; id++) {
     book.note(moved(id));
   }
@@ -36,4 +36,29 @@ test("every row that goes on under another key without all its values is read ag
   book.note(moved(7));
   book.change(oid, { rows: 5 });
   expect(book.get(oid)).toMatchObject({ rows: 5, again: { length: rows + 1 } });
+});
+
+test("when they are too many for the progress record, the table is read anew, and later ones are noted still", () => {
+  const book = new SnapshotBook([
+    { ...toBeRead(table), since: 3, cursor: ["9"], atEnd: true, again: [["1"]], rows: 9 },
+  ]);
+  book.watch(oid);
+  const before = book.generation(oid);
+  let most = 0;
+  for (let id = 100_000; id < 300_000; id++) {
+    book.note(moved(id));
+    most = Math.max(most, id % 1000 === 0 ? JSON.stringify(book.state).length : 0);
+  }
+  expect(most).toBeLessThan(3 * MOST_AGAIN);
+  expect(book.generation(oid)).toBeGreaterThan(before);
+  expect(book.get(oid)).toMatchObject({ since: 3, cursor: null, atEnd: false, rows: 0 });
+  expect(book.get(oid)!.again.at(-1)).toEqual(["299999"]);
+});
+
+test("what was read before a snapshot was given up is told from what a later one reads", () => {
+  const book = new SnapshotBook([toBeRead(table)]);
+  const before = book.generation(oid);
+  book.remove(oid);
+  book.add(toBeRead(table));
+  expect(book.generation(oid)).not.toBe(before);
 });
