@@ -84,6 +84,13 @@ export class TableWatch {
   readonly #streamed = new Map<string, Lsn>();
   readonly #writers = new Set<string>();
   readonly #windows = new Set<Window>();
+  #truncatesOnly = false;
+
+  /** No further window is opened, and the one that is open is not asked about keys. */
+  noteTruncatesOnly(): void {
+    this.#truncatesOnly = true;
+    this.#streamed.clear();
+  }
 
   /** Transactions that had written to the table, and were not over, once the watch had begun. */
   expect(writers: Iterable<string>): void {
@@ -94,6 +101,9 @@ export class TableWatch {
 
   note({ table: { encoder }, change, transaction }: CapturedEvent): void {
     const { id, commitLsn } = transaction;
+    if (this.#truncatesOnly && change.operation !== "truncate") {
+      return;
+    }
     this.#streamed.set(id, commitLsn);
     if (change.operation === "truncate") {
       for (const window of this.#windows) {
@@ -142,7 +152,9 @@ export class TableWatch {
  * values out goes on from a row that readers may not have yet.
  */
 export function keyToReadAgain({ table: { encoder }, change }: CapturedEvent): string[] | null {
-  return change.operation === "insert" && change.new.includes(UNCHANGED) ? keyTexts(encoder, change.new) : null;
+  return encoder.hasKey && change.operation === "insert" && change.new.includes(UNCHANGED)
+    ? keyTexts(encoder, change.new)
+    : null;
 }
 
 /** The values of a row's key, in key order. */

@@ -155,12 +155,12 @@ async function checkedProgress(
   );
   const known = new Set(schemas.map(({ schema }) => schema));
   const fresh = tables.filter(({ encoder }) => !schemas.some(({ table }) => table === encoder.schema.table));
-  const plan = config.snapshot === "never" ? { state: [], notes: [] } : await planSnapshots(client, fresh);
+  const plan = config.snapshot === "never" ? [] : await planSnapshots(client, fresh);
   const current = [...ended, ...tables.map(({ encoder }) => encoder.schema)];
   const unwritten = current.filter(({ schema }) => !known.has(schema));
   if (unwritten.length > 0) {
     // In one transaction: a table that is recorded and not planned would never be read.
-    const snapshot = [...publisher.progress.snapshot, ...plan.state];
+    const snapshot = [...publisher.progress.snapshot, ...plan];
     await publisher.publish({ ...publisher.progress, snapshot, events: [] }, unwritten);
     failpoint("progress.schemas-stored");
   }
@@ -192,7 +192,7 @@ async function checkedProgress(
     },
     hasUnread: async (other, among) =>
       config.snapshot !== "never" && (await readUnread(other, publication.oid, resolver, config, among)).length > 0,
-    notes: [...notes, ...plan.notes],
+    notes,
     verifyTables,
   };
 }

@@ -15,34 +15,24 @@ import { readWriters } from "../source/table-writers.ts";
 import { toBeRead } from "./snapshot-book.ts";
 import type { TableResolver } from "./table-resolver.ts";
 
-export interface SnapshotPlan {
-  readonly state: SnapshotState;
-  readonly notes: readonly string[];
-}
-
 /** A lock, or millions of dead rows, shall not hold up the start. */
 const LOOK_MS = 10_000;
 const TOO_LONG = "57014";
 
 /** Throws SNAPSHOT_NOT_ALLOWED. */
-export async function planSnapshots(client: pg.Client, tables: readonly CapturedTable[]): Promise<SnapshotPlan> {
+export async function planSnapshots(client: pg.Client, tables: readonly CapturedTable[]): Promise<SnapshotState> {
   const state: TableSnapshot[] = [];
-  const notes: string[] = [];
   for (const table of tables) {
-    const { oid, table: name } = table.encoder.schema;
+    const { oid } = table.encoder.schema;
     // In this order: a writer that is over in between has left its rows for the look. Idle ones too: what they wrote
     // before the table was published is never streamed.
     const writers = await readWriters(client, oid, true);
     if ((await isEmpty(client, table)) && writers.length === 0) {
       continue;
     }
-    if (table.encoder.hasKey) {
-      state.push(toBeRead(table, { estimate: await estimateRows(client, oid) }));
-    } else {
-      notes.push(`Table ${name} has no key: the rows that it held before are not read.`);
-    }
+    state.push(toBeRead(table, { estimate: await estimateRows(client, oid) }));
   }
-  return { state, notes };
+  return state;
 }
 
 /**

@@ -47,11 +47,11 @@ export class SnapshotRequests {
   async #begin(name: string, where: string | null): Promise<void> {
     const { book, over, begin } = this.#parts;
     const table = this.#tableOf(name);
-    if (!table.encoder.hasKey) {
+    if (where !== null && !table.encoder.hasKey) {
       throw new AfterimageError(
         "SNAPSHOT_KEYLESS",
-        `Table ${name} has no key, and this version reads only tables that have one.`,
-        "Give it a primary key, or touch its rows once (UPDATE … SET column = column).",
+        `Table ${name} has no key: views could not tell some of its rows from those that they have.`,
+        "Leave --where out: all rows are read then, and views begin from nothing.",
       );
     }
     const { oid } = table.encoder.schema;

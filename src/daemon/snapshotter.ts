@@ -14,6 +14,7 @@ import { errorCode } from "../source/session.ts";
 import { SnapshotReader } from "../source/snapshot-reader.ts";
 import { nameHolders, readWriters } from "../source/table-writers.ts";
 import type { Connections } from "./connections.ts";
+import { KeylessReading } from "./keyless-reading.ts";
 import type { SnapshotBook } from "./snapshot-book.ts";
 import { SnapshotRequests, withSnapshotClient } from "./snapshot-requests.ts";
 import type { SnapshotStatus } from "./status.ts";
@@ -31,12 +32,14 @@ export interface SnapshotterParts {
   readonly describe: (oid: number) => Promise<CapturedTable | null>;
   readonly place: (after: Lsn, build: BuildEvents) => Promise<void>;
   readonly ask: () => void;
+  /** Lets an idle server write its WAL out. */
+  readonly nudge: () => Promise<void>;
   readonly onLost: (error: Error) => void;
   readonly fail: (error: unknown) => void;
 }
 
-/** A chunk fills a Kafka transaction, and is what a crash reads again. */
-const CHUNK_BYTES = 1024 * 1024;
+/** Two of them are on their way at most: together what a Kafka transaction holds, and what a crash reads again. */
+const CHUNK_BYTES = 512 * 1024;
 
 /** The reason of the gap that opens a snapshot; `opensSnapshot` knows it by its beginning. */
 const REASON = "snapshot: every row of the table follows";
@@ -111,12 +114,14 @@ export class Snapshotter {
     const { book, place, tables, epoch } = this.#parts;
     return place(ZERO_LSN, (lsn, next) => {
       const entry = book.get(oid);
-      if (entry === undefined || entry.since !== null || entry.where !== null) {
+      const table = tables.get(oid)!;
+      // The reading of a table without a key puts its gap itself.
+      if (entry === undefined || entry.since !== null || entry.where !== null || !table.encoder.hasKey) {
         return [];
       }
       const sequence = next();
       book.change(oid, { since: sequence });
-      return [encodeGapEvent(tables.get(oid)!, REASON, { sequence, epoch, lsn, timestamp: wallTime() })];
+      return [encodeGapEvent(table, REASON, { sequence, epoch, lsn, timestamp: wallTime() })];
     });
   }
 
@@ -169,16 +174,18 @@ export class Snapshotter {
     });
   }
 
-  async #readTable(client: pg.Client, { oid, table, rows, where, cursor }: TableSnapshot): Promise<void> {
+  async #readTable(client: pg.Client, { oid, table: name, rows, where, cursor }: TableSnapshot): Promise<void> {
     const { config, publication, tables } = this.#parts;
     const cancelled = new AbortController();
     const work: Work = { begun: performance.now(), rowsBefore: rows, cancelled, waitingFor: null };
     this.#work.set(oid, work);
-    const reading = new TableReading(
+    const table = tables.get(oid)!;
+    const Reading = table.encoder.hasKey ? TableReading : KeylessReading;
+    const reading = new Reading(
       {
         ...this.#parts,
         reader: new SnapshotReader(client, publication),
-        maxBytes: Math.min(CHUNK_BYTES, config.batch.maxBytes),
+        maxBytes: Math.min(CHUNK_BYTES, config.batch.maxBytes / 2),
         // Before the first chunk also those that are idle: they may have written before the table was published, and
         // Postgres streams nothing of that.
         writers: () => readWriters(client, oid, cursor === null),
@@ -188,11 +195,11 @@ export class Snapshotter {
         },
         signal: AbortSignal.any([this.#over.signal, cancelled.signal]),
       },
-      tables.get(oid)!,
+      table,
     );
     try {
       if (!(await reading.run())) {
-        this.notes.push(`The snapshot of ${table} was given up: the table is not published any more.`);
+        this.notes.push(`The snapshot of ${name} was given up: the table is not published any more.`);
       }
     } catch (error) {
       if (cancelled.signal.aborted && !this.#over.signal.aborted) {
@@ -203,7 +210,7 @@ export class Snapshotter {
         throw error;
       }
       // It would fail again after every restart.
-      this.notes.push(`The snapshot of ${table} was given up: its condition failed (${messageOf(error)}).`);
+      this.notes.push(`The snapshot of ${name} was given up: its condition failed (${messageOf(error)}).`);
       await client.query("ROLLBACK");
       await this.#parts.place(ZERO_LSN, () => {
         this.#parts.book.remove(oid);

@@ -12,6 +12,7 @@ import { Absence, stalled, throughAbsence } from "../sink/absence.ts";
 import { encodeEvent } from "../sink/encode-event.ts";
 import { holdsProgress } from "../sink/progress-log.ts";
 import { Feedback } from "../source/feedback.ts";
+import { nudge } from "../source/nudge.ts";
 import { cancelStatement, closeSql, errorCode, isConnectionLoss } from "../source/session.ts";
 import { SilenceWatch } from "../source/silence-watch.ts";
 import { readSlotLag } from "../source/slot.ts";
@@ -186,6 +187,7 @@ export class StreamSession {
       describe: (oid) => throughAbsence(() => progress.describe(oid), absence),
       place: (after, build) => pipeline.place(after, build),
       ask: () => feedback.ask(),
+      nudge: () => nudge(catalog),
       onLost,
       fail: (error) => endWith(pipeline, error),
     });

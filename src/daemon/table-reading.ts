@@ -5,37 +5,15 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { CapturedTable } from "../capture/captured-table.ts";
 import { keyTexts, type TableWatch, type Window } from "../capture/table-watch.ts";
 import { parseTableName } from "../event/identifier.ts";
-import { type Lsn, ZERO_LSN } from "../event/lsn.ts";
+import type { Lsn } from "../event/lsn.ts";
+import type { TableSnapshot } from "../event/snapshot-state.ts";
 import { failpoint } from "../failpoint.ts";
-import type { BuildEvents } from "../pipeline/placements.ts";
 import type { EncodedEvent } from "../sink/encode-event.ts";
-import { encodeReadEvent, encodeSweepEvent } from "../sink/encode-own-event.ts";
+import { encodeReadEvent } from "../sink/encode-own-event.ts";
 import { errorCode } from "../source/session.ts";
-import type { Chunk, ChunkStart, ReadableTable, SnapshotReader } from "../source/snapshot-reader.ts";
+import type { Chunk, ChunkStart, ReadableTable } from "../source/snapshot-reader.ts";
+import { endSnapshot, giveUp, nameMissing, OnTheirWay, type ReadingParts } from "./placing.ts";
 import { type Key, leftToReadAgain, withoutDoubles } from "./read-again.ts";
-import type { SnapshotBook } from "./snapshot-book.ts";
-import { wallTime } from "./wall-time.ts";
-
-export interface ReadingParts {
-  readonly book: SnapshotBook;
-  readonly reader: SnapshotReader;
-  readonly epoch: number;
-  /** Of rows, as text, in a chunk. */
-  readonly maxBytes: number;
-  /** As of `Pipeline.place`. */
-  readonly place: (after: Lsn, build: BuildEvents) => Promise<void>;
-  /** Asks the server how far it has sent. */
-  readonly ask: () => void;
-  /** The table as the catalogue has it now; null when it is not published any more. Throws when it was renamed. */
-  readonly describe: (oid: number) => Promise<CapturedTable | null>;
-  /** Xids of transactions that write to the table. */
-  readonly writers: (oid: number) => Promise<string[]>;
-  /** Who can end those transactions, for people; those of whom nothing is known are left out. */
-  readonly holders: (xids: readonly string[]) => Promise<string[]>;
-  /** What it waits for, for people; null when for nothing. */
-  readonly waits: (what: string | null) => void;
-  readonly signal: AbortSignal;
-}
 
 const MOST_ROWS = 10_000;
 /** Keys that are read again at a time. */
@@ -44,29 +22,32 @@ const MOST_KEYS = 500;
 const MOST_NOTED = 100_000;
 const FIRST_PAUSE_MS = 5;
 const LONGEST_PAUSE_MS = 1_000;
-const ASK_EVERY_MS = 20;
-/** Who is waited for is looked up only when it takes longer than commits usually do. */
-const LONG_PAUSE_MS = 100;
-const MOST_NAMED = 3;
-/** An idle server writes nothing out that would bring the stream on; a busy one needs no help. */
-const FIRST_NUDGE_MS = 200;
 const LOCK_NOT_GRANTED = "55P03";
 const COLUMN_GONE = "42703";
 
 interface CountedChunk extends ChunkStart, Chunk {
+  /** As its rows were read. */
+  readonly table: CapturedTable;
   readonly window: Window;
   readonly generation: number;
   /** The keys that were asked for; null for the next rows after the cursor. */
   readonly keys: readonly Key[] | null;
 }
 
+/** Read, be it in the stream yet or not. */
+interface Ahead extends Pick<TableSnapshot, "cursor" | "atEnd"> {
+  readonly generation: number;
+}
+
 export class TableReading {
   readonly #parts: ReadingParts;
   readonly #named: ReadableTable;
   readonly #watch: TableWatch;
+  readonly #onTheirWay: OnTheirWay;
   #table: CapturedTable;
   /** The shape that `#table` was made of. */
   #shape: string | null = null;
+  #read: Ahead | null = null;
 
   /** From here on the table's events are noted. */
   constructor(parts: ReadingParts, table: CapturedTable) {
@@ -75,6 +56,7 @@ export class TableReading {
     this.#table = table;
     this.#named = { oid, ...parseTableName(name) };
     this.#watch = parts.book.watch(oid);
+    this.#onTheirWay = new OnTheirWay(parts);
   }
 
   /**
@@ -87,20 +69,36 @@ export class TableReading {
     const { oid } = this.#named;
     this.#watch.expect(await writers(oid));
     for (let entry = book.get(oid); entry !== undefined; entry = book.get(oid)) {
+      const ahead = this.#ahead(entry);
+      if (ahead.atEnd || entry.again.length > 0) {
+        // What is read next depends on what becomes of the chunks that are on their way.
+        await this.#onTheirWay.arrived();
+        entry = book.get(oid);
+        if (entry === undefined) {
+          break;
+        }
+      }
       const keys = entry.again.length === 0 ? null : entry.again.slice(0, MOST_KEYS);
       const chunk = await this.#readChunk(keys);
       failpoint("snapshot.chunk-read");
       if (chunk === null) {
-        await this.#place(ZERO_LSN, () => {
-          book.remove(oid);
-          return [];
-        });
+        await this.#onTheirWay.arrived();
+        await giveUp(this.#parts, oid);
         return false;
       }
-      await this.#place(chunk.after, (lsn, next) => this.#build(chunk, lsn, next));
-      failpoint("snapshot.chunk-stored");
+      await this.#onTheirWay.put(chunk.after, (lsn, next) => this.#build(chunk, lsn, next));
     }
+    await this.#onTheirWay.arrived();
     return true;
+  }
+
+  /** How far it is read, with what is still on its way. */
+  #ahead(entry: TableSnapshot): Ahead {
+    const generation = this.#parts.book.generation(entry.oid);
+    if (this.#read?.generation !== generation) {
+      this.#read = { generation, cursor: entry.cursor, atEnd: entry.atEnd };
+    }
+    return this.#read;
   }
 
   /** A chunk that counts; null when the table is gone. */
@@ -122,10 +120,16 @@ export class TableReading {
         const missing = window.missing(start.sight);
         if (missing.length === 0 && start.shape === this.#shape) {
           waits(null);
-          const generation = this.#parts.book.generation(this.#named.oid);
-          const chunk = await this.#readRows(keys);
+          const table = this.#table;
+          const ahead = this.#ahead(this.#parts.book.get(this.#named.oid)!);
+          const chunk = await this.#readRows(keys, ahead.cursor);
           await reader.end();
-          return { ...start, ...chunk, window, generation, keys };
+          const last = chunk.rows.at(-1);
+          if (keys === null && this.#read === ahead) {
+            const cursor = last === undefined ? ahead.cursor : keyTexts(table.encoder, last);
+            this.#read = { ...ahead, cursor, atEnd: chunk.atEnd };
+          }
+          return { ...start, ...chunk, table, window, generation: ahead.generation, keys };
         }
         await reader.end();
         // It may wait for hours, and what a window notes is held in memory. Not every time: a server on which something
@@ -135,7 +139,7 @@ export class TableReading {
           window = this.#watch.open();
         }
         if (missing.length > 0) {
-          waits(await this.#nameMissing(missing, pause));
+          waits(await nameMissing(this.#parts, missing, pause));
           failpoint("snapshot.chunk-not-counted");
         } else {
           // Not inside the chunk's transaction: an ALTER TABLE that waits for that would make the look wait for it.
@@ -163,15 +167,9 @@ export class TableReading {
     }
   }
 
-  async #nameMissing(missing: readonly string[], pause: number): Promise<string> {
-    const named = missing.slice(0, MOST_NAMED);
-    const holders = pause < LONG_PAUSE_MS ? [] : await this.#parts.holders(named);
-    return holders.length > 0 ? holders.join("; ") : `transaction ${named.join(", ")}, which others can't see yet`;
-  }
-
-  #readRows(keys: CountedChunk["keys"]): Promise<Chunk> {
+  #readRows(keys: CountedChunk["keys"], cursor: TableSnapshot["cursor"]): Promise<Chunk> {
     const { book, reader, maxBytes } = this.#parts;
-    const { cursor, where } = book.get(this.#named.oid)!;
+    const { where } = book.get(this.#named.oid)!;
     const { schema, keyPlaces } = this.#table.encoder;
     return reader.read(this.#named, {
       columns: schema.columns.map(({ name }) => name),
@@ -184,30 +182,6 @@ export class TableReading {
     });
   }
 
-  /** Waits, asking, until the events are in the stream and durable. */
-  async #place(after: Lsn, build: BuildEvents): Promise<void> {
-    const { place, ask, reader } = this.#parts;
-    const placed = new AbortController();
-    const durable = place(after, (lsn, next) => {
-      placed.abort();
-      return build(lsn, next);
-    });
-    durable.catch(() => placed.abort());
-    let nudge = FIRST_NUDGE_MS;
-    let nudgeAt = performance.now() + nudge;
-    while (!placed.signal.aborted) {
-      ask();
-      if (performance.now() > nudgeAt) {
-        await reader.nudge();
-        nudge *= 2;
-        nudgeAt = performance.now() + nudge;
-      }
-      await sleep(ASK_EVERY_MS, undefined, { signal: placed.signal }).catch(() => undefined); // it is placed
-    }
-    failpoint("snapshot.chunk-placed");
-    await durable;
-  }
-
   /** Called where the rows stand in the stream: from here on nothing about them is noted. */
   #build(chunk: CountedChunk, lsn: Lsn, next: () => number): EncodedEvent[] {
     const { book, epoch } = this.#parts;
@@ -216,14 +190,14 @@ export class TableReading {
       this.#watch.close(chunk.window, null);
       return [];
     }
-    const { encoder } = this.#table;
-    const { sight, window, timestamp, rows, keys } = chunk;
+    const { table, sight, window, timestamp, rows, keys } = chunk;
+    const { encoder } = table;
     const events: EncodedEvent[] = [];
     const stale: Key[] = [];
     for (const row of rows) {
       const fate = window.fateOf(encoder.recordKey(row)!, sight);
       if (fate === "publish") {
-        events.push(encodeReadEvent(this.#table, row, { sequence: next(), epoch, lsn, timestamp }));
+        events.push(encodeReadEvent(table, row, { sequence: next(), epoch, lsn, timestamp }));
       } else if (fate === "read-again") {
         stale.push(keyTexts(encoder, row));
       }
@@ -239,15 +213,6 @@ export class TableReading {
     });
     this.#watch.close(window, sight);
     const { atEnd, again } = book.get(oid)!;
-    return atEnd && again.length === 0 ? [...events, ...this.#end(lsn, next)] : events;
-  }
-
-  /** The table's snapshot is over: a sweep, when a gap had opened it. */
-  #end(lsn: Lsn, next: () => number): EncodedEvent[] {
-    const { book, epoch } = this.#parts;
-    const { since } = book.get(this.#named.oid)!;
-    book.remove(this.#named.oid);
-    const place = () => ({ sequence: next(), epoch, lsn, timestamp: wallTime() });
-    return since === null ? [] : [encodeSweepEvent(this.#table, since, place())];
+    return atEnd && again.length === 0 ? [...events, ...endSnapshot(this.#parts, table, lsn, next)] : events;
   }
 }

@@ -112,6 +112,17 @@ export interface SweepEvent extends BarrierBase {
 /** How the reason of a gap begins that a snapshot answers: every row follows as `read`, and then a sweep. */
 const SNAPSHOT_REASON = "snapshot:";
 
+/**
+ * The reason of the gap that opens the snapshot of a table without a key: its rows can't be told from one another, so a
+ * view begins from nothing here, and counts what follows.
+ */
+export const KEYLESS_SNAPSHOT = `${SNAPSHOT_REASON} the table has no key, so nothing before this counts; every row follows`;
+
+/** Whether a view holds no row of the table from here on, but those that follow. */
+export function emptiesTable(gap: GapEvent): boolean {
+  return gap.reason === KEYLESS_SNAPSHOT;
+}
+
 /** Whether the view becomes right again by itself: at the sweep whose `since` is this gap's sequence. */
 export function opensSnapshot(gap: GapEvent): boolean {
   return gap.reason.startsWith(SNAPSHOT_REASON);

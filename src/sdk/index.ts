@@ -17,7 +17,7 @@ export type {
   WireRow,
   WireValue,
 } from "../event/change-event.ts";
-export { isBarrier, opensSnapshot } from "../event/change-event.ts";
+export { emptiesTable, isBarrier, opensSnapshot } from "../event/change-event.ts";
 export { parseEnvelope } from "../event/envelope.ts";
 export { type Consumer, type ConsumerOptions, createConsumer } from "./consumer/consumer.ts";
 export type { EventHandler, HandlerContext, Registration, TableHandlers } from "./consumer/handlers.ts";

@@ -5,6 +5,7 @@ import type pg from "pg";
 import { AfterimageError } from "../errors.ts";
 import { formatTableName, quoteIdentifier } from "../event/identifier.ts";
 import { type Lsn, parseLsn, toLsn } from "../event/lsn.ts";
+import { checkDecoded, doubtfulPlaces, lengthOf } from "./decoded-rows.ts";
 import { errorCode, type LongQuery, queryFailed } from "./session.ts";
 import { Visibility } from "./visibility.ts";
 
@@ -33,7 +34,8 @@ export interface ChunkWanted {
   readonly cursor: readonly string[] | null;
   readonly keys: readonly (readonly string[])[] | null;
   readonly where: string | null;
-  readonly maxRows: number;
+  /** Null for all of them. */
+  readonly maxRows: number | null;
   readonly maxBytes: number;
 }
 
@@ -50,9 +52,6 @@ interface Described {
   readonly types: ReadonlyMap<string, string>;
   readonly asciiOnly: boolean;
 }
-
-/** Before PostgreSQL 16 their upper half is printed as single bytes, whatever the encoding is. */
-const SINGLE_BYTES = new Set(['"char"', '"char"[]']);
 
 /** A lock that is not granted within this is asked for again: whoever waits behind us shall not wait long. */
 const LOCK_MS = 2_000;
@@ -120,7 +119,7 @@ export class SnapshotReader {
       // As a prepared statement, which holds one command, whatever was given as a condition.
       const declare = { text: this.#declare(table, wanted), queryMode: "extended", patienceMs: READ_MS };
       await this.#client.query(declare as LongQuery);
-      return await this.#fetch(table, wanted);
+      return await this.#fetchChunk(table, wanted);
     } catch (error) {
       throw this.#named(table, error);
     }
@@ -131,11 +130,35 @@ export class SnapshotReader {
     await this.#client.query("ROLLBACK");
   }
 
-  /** Writes a commit that nobody waits for, so that an idle server writes its WAL out and the stream goes on. */
-  async nudge(): Promise<void> {
-    await this.#client.query(
-      "BEGIN READ WRITE; SET LOCAL synchronous_commit = off; SELECT pg_current_xact_id(); COMMIT",
-    );
+  /**
+   * All rows in the order in which they lie, as the transaction that `begin` has opened sees them: some at a time, about
+   * as many as `maxBytes` hold.
+   */
+  async *readAll(
+    table: ReadableTable,
+    { columns, maxBytes }: Pick<ChunkWanted, "columns" | "maxBytes">,
+  ): AsyncGenerator<readonly (readonly (string | null)[])[]> {
+    const all = { columns, key: [], cursor: null, keys: null, where: null, maxRows: null, maxBytes };
+    try {
+      await this.#client.query(this.#declare(table, all));
+      const doubtful = doubtfulPlaces(columns, this.#described!);
+      for (let ask = FIRST_FETCH; ; ) {
+        const rows = await this.#fetch(ask);
+        for (const row of rows) {
+          checkDecoded(table, row, doubtful);
+        }
+        const bytes = rows.reduce((sum, row) => sum + lengthOf(row), 0);
+        if (rows.length > 0) {
+          yield rows;
+        }
+        if (rows.length < ask) {
+          return;
+        }
+        ask = Math.max(1, Math.min(LARGEST_FETCH, Math.ceil(maxBytes / (bytes / rows.length + 1))));
+      }
+    } catch (error) {
+      throw this.#named(table, error);
+    }
   }
 
   #declare(table: ReadableTable, { columns, key, cursor, keys, where, maxRows }: ChunkWanted): string {
@@ -152,36 +175,31 @@ export class SnapshotReader {
       SELECT ${columns.map(quoteIdentifier).join(", ")}
         FROM ${kind === "p" ? "" : "ONLY "}${quoteIdentifier(table.schema)}.${quoteIdentifier(table.table)}
        ${conditions.length === 0 ? "" : `WHERE ${conditions.join(" AND ")}`}
-       ORDER BY ${key.map(quoteIdentifier).join(", ")} LIMIT ${maxRows}`;
+       ${key.length === 0 ? "" : `ORDER BY ${key.map(quoteIdentifier).join(", ")}`}
+       ${maxRows === null ? "" : `LIMIT ${maxRows}`}`;
   }
 
   #literal(text: string, column: string): string {
     return `${this.#client.escapeLiteral(text)}::${this.#described!.types.get(column)}`;
   }
 
-  async #fetch(table: ReadableTable, { columns, maxRows, maxBytes }: ChunkWanted): Promise<Chunk> {
-    const { asciiOnly, types } = this.#described!;
-    const doubtful = columns.flatMap((name, place) =>
-      asciiOnly || SINGLE_BYTES.has(types.get(name) ?? "") ? [place] : [],
-    );
-    const kept: (string | null)[][] = [];
+  async #fetchChunk(table: ReadableTable, { columns, maxRows, maxBytes }: ChunkWanted): Promise<Chunk> {
+    const doubtful = doubtfulPlaces(columns, this.#described!);
+    const kept: (readonly (string | null)[])[] = [];
     let bytes = 0;
     let ask = FIRST_FETCH;
     for (;;) {
-      const fetch = { text: `FETCH ${ask} FROM chunk`, rowMode: "array", types: AS_TEXT, patienceMs: READ_MS };
-      const { rows } = (await this.#client.query(fetch as unknown as LongQuery)) as unknown as {
-        rows: (string | null)[][];
-      };
+      const rows = await this.#fetch(ask);
       for (const row of rows) {
+        checkDecoded(table, row, doubtful);
         if (bytes >= maxBytes) {
           return { rows: kept, atEnd: false };
         }
-        checkDecoded(table, row, doubtful);
-        bytes += row.reduce((sum, value) => sum + (value?.length ?? 0), 0);
+        bytes += lengthOf(row);
         kept.push(row);
       }
       if (rows.length < ask) {
-        return { rows: kept, atEnd: kept.length < maxRows };
+        return { rows: kept, atEnd: kept.length < maxRows! };
       }
       if (bytes >= maxBytes) {
         return { rows: kept, atEnd: false };
@@ -189,6 +207,14 @@ export class SnapshotReader {
       const average = bytes / kept.length + 1;
       ask = Math.max(1, Math.min(LARGEST_FETCH, Math.ceil((maxBytes - bytes) / average)));
     }
+  }
+
+  async #fetch(count: number): Promise<readonly (readonly (string | null)[])[]> {
+    const fetch = { text: `FETCH ${count} FROM chunk`, rowMode: "array", types: AS_TEXT, patienceMs: READ_MS };
+    const { rows } = (await this.#client.query(fetch as unknown as LongQuery)) as unknown as {
+      rows: (string | null)[][];
+    };
+    return rows;
   }
 
   #named({ schema, table }: ReadableTable, error: unknown): unknown {
@@ -199,24 +225,6 @@ export class SnapshotReader {
     return code === "42501"
       ? notAllowedToRead({ schema, table }, this.#client.user, error)
       : queryFailed(`Reading table ${formatTableName(schema, table)}`, error);
-  }
-}
-
-/**
- * The driver puts U+FFFD where it can't decode. `doubtful`: places of the columns that may hold what is not UTF-8, and
- * can't hold that sign, or hardly. Throws TEXT_UNDECODABLE.
- */
-export function checkDecoded(
-  { schema, table }: Pick<ReadableTable, "schema" | "table">,
-  row: readonly (string | null)[],
-  doubtful: readonly number[],
-): void {
-  if (doubtful.some((place) => row[place]?.includes("\uFFFD") === true)) {
-    throw new AfterimageError(
-      "TEXT_UNDECODABLE",
-      `A row of ${formatTableName(schema, table)} holds bytes that are not UTF-8.`,
-      "Correct the value (find it with convert_from(value::bytea, 'UTF8')), or exclude the table.",
-    );
   }
 }
 

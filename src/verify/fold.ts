@@ -1,14 +1,15 @@
 // The stream folded to rows, in a temporary SQLite database on disk: what every key holds after its last event.
 import { DatabaseSync, type StatementSync } from "node:sqlite";
-import type {
-  DeleteEvent,
-  GapEvent,
-  InsertEvent,
-  ReadEvent,
-  RowEvent,
-  SweepEvent,
-  UpdateEvent,
-  WireRow,
+import {
+  type DeleteEvent,
+  emptiesTable,
+  type GapEvent,
+  type InsertEvent,
+  type ReadEvent,
+  type RowEvent,
+  type SweepEvent,
+  type UpdateEvent,
+  type WireRow,
 } from "../event/change-event.ts";
 import { convertToken, digestOf, keyToken, splitRow, UNKNOWN_TOKEN, valueToken } from "./canonical.ts";
 import type { StreamRecord } from "./partition-cursor.ts";
@@ -162,6 +163,11 @@ export class Fold {
   #bracket(event: GapEvent | SweepEvent, name: string): void {
     if (event.operation === "gap") {
       this.#open.set(name, `the gap at sequence ${event.sequence} is not answered by a sweep`);
+      const emptied = emptiesTable(event) ? this.#tables.get(name) : undefined;
+      if (emptied !== undefined) {
+        this.#clear.run(emptied.id);
+        emptied.unfoldable = null;
+      }
       return;
     }
     this.#open.delete(name);

@@ -3,12 +3,15 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import type { PostgresVersion } from "../../dev/servers/postgres-versions.ts";
+import { startServers } from "../../dev/servers/servers.ts";
 import { messageOf } from "../../src/errors.ts";
 import { toJson } from "./keep.ts";
 import { type HistoryPlan, planRun } from "./plan.ts";
+import { seeded } from "./random.ts";
 import { type HistoryReport, holds, lastLine, summarise, summaryOf } from "./report.ts";
 import { runHistory } from "./run.ts";
 import { SHORT_RUN } from "./short-run.ts";
+import { holdsSnapshots, killSnapshots, snapshotLine } from "./snapshot-kills.ts";
 
 const HELP = `Usage: npm run torture -- [options]
 
@@ -19,6 +22,8 @@ const HELP = `Usage: npm run torture -- [options]
   --faults A,B      only these faults
   --per-history N   rounds on one database and stream (20)
   --short           the short mixed run of CI
+  --snapshot        instead of histories: SIGKILL at random moments of snapshots under writes. With --kills N (50),
+                    --rows N (400000) and --writes N a second (5000)
   --replay FILE     the plan.json that a failed history left, once more
   --report FILE     where the JSON report goes (torture-report/report.json); beside it summary.jsonl, which has one line
                     for each history`;
@@ -33,6 +38,10 @@ function options() {
       faults: { type: "string" },
       "per-history": { type: "string", default: "20" },
       short: { type: "boolean", default: false },
+      snapshot: { type: "boolean", default: false },
+      kills: { type: "string", default: "50" },
+      rows: { type: "string", default: "400000" },
+      writes: { type: "string", default: "5000" },
       replay: { type: "string" },
       report: { type: "string", default: "torture-report/report.json" },
       help: { type: "boolean", default: false },
@@ -69,12 +78,33 @@ function plansOf(values: ReturnType<typeof options>): HistoryPlan[] {
   });
 }
 
+async function snapshots(values: ReturnType<typeof options>): Promise<number> {
+  const servers = await startServers({ log: (line) => console.log(line) });
+  try {
+    const report = await killSnapshots({
+      ...servers,
+      rows: count("rows", values.rows),
+      writesPerSecond: count("writes", values.writes),
+      kills: count("kills", values.kills),
+      longestMs: 2_000,
+      random: seeded(values.seed),
+      log: (line) => console.log(line),
+    });
+    console.log(`seed ${values.seed}`);
+    console.log(snapshotLine(report));
+    return holdsSnapshots(report) ? 0 : 1;
+  } finally {
+    await servers.stop();
+  }
+}
+
 async function main(): Promise<number> {
   const values = options();
   if (values.help) {
     console.log(HELP);
     return 0;
   }
+  if (values.snapshot) return snapshots(values);
   const plans = plansOf(values);
   const file = resolve(values.report);
   mkdirSync(dirname(file), { recursive: true });

@@ -1,6 +1,12 @@
 // Applies queued events to the store: as many as a slice of time allows, in one transaction with their checkpoints.
 import { AfterimageError } from "../../errors.ts";
-import { type ChangeEvent, opensSnapshot, type RowEvent, type SweepEvent } from "../../event/change-event.ts";
+import {
+  type ChangeEvent,
+  emptiesTable,
+  opensSnapshot,
+  type RowEvent,
+  type SweepEvent,
+} from "../../event/change-event.ts";
 import { failpoint } from "../../failpoint.ts";
 import type { Advance, OpenSnapshot, StoreSession } from "../store/store.ts";
 import { dispatch, type Registration } from "./handlers.ts";
@@ -159,7 +165,7 @@ export class Applier<Tx> {
     { event, queues }: JointStep & { kind: "barrier" },
   ): Promise<void> {
     if (event.operation === "gap" && opensSnapshot(event)) {
-      const leftovers = queues.some(({ sequence }) => sequence > 0);
+      const leftovers = !emptiesTable(event) && queues.some(({ sequence }) => sequence > 0);
       await this.#session.setSnapshot(event.table, { since: event.sequence, leftovers });
     }
     if (event.operation === "sweep") {

@@ -3,6 +3,7 @@ import { AfterimageError } from "../../errors.ts";
 import {
   type BarrierEvent,
   type ChangeEvent,
+  emptiesTable,
   type GapEvent,
   opensSnapshot,
   type RowEvent,
@@ -24,7 +25,10 @@ export interface TableHandlers<Tx, T extends RowTypes = WireTypes> {
   upsert(row: T["row"], context: HandlerContext<Tx, RowEventOf<T>>): unknown;
   /** The row with this key is gone (delete). */
   remove(key: T["key"], context: HandlerContext<Tx, RowEventOf<T>>): unknown;
-  /** All rows are gone (truncate). Called once for all partitions. */
+  /**
+   * All rows are gone (truncate), or follow anew: at the gap that opens the snapshot of a table without a key. Called
+   * once for all partitions.
+   */
   clear(context: HandlerContext<Tx, BarrierEvent>): unknown;
   /**
    * Something is missing from the stream from here on. Without this handler the consumer stops at a gap, unless a
@@ -91,6 +95,9 @@ export function dispatch<Tx>(registration: Registration<Tx>, event: ChangeEvent,
     case "truncate":
       return registration.clear({ tx, event });
     case "gap":
+      if (emptiesTable(event)) {
+        return afterClear(registration.clear({ tx, event }), () => registration.gap?.(event, { tx, event }));
+      }
       if (registration.gap === undefined) {
         if (opensSnapshot(event)) {
           return undefined;
@@ -123,4 +130,9 @@ export function dispatch<Tx>(registration: Registration<Tx>, event: ChangeEvent,
     default:
       throw event satisfies never;
   }
+}
+
+function afterClear(cleared: unknown, then: () => unknown): unknown {
+  const later = (cleared as PromiseLike<unknown> | null | undefined)?.then;
+  return typeof later === "function" ? Promise.resolve(cleared).then(then) : then();
 }

@@ -1,6 +1,6 @@
 // A view between a gap and its sweep: rows to come are waited for, rows that are gone are swept, also across restarts.
 import { expect, test } from "vitest";
-import type { ChangeEvent } from "../../../src/event/change-event.ts";
+import { type ChangeEvent, KEYLESS_SNAPSHOT } from "../../../src/event/change-event.ts";
 import type { SqliteTransaction, TableHandlers } from "../../../src/sdk/index.ts";
 import {
   insert,
@@ -110,5 +110,19 @@ test("tx.sweep outside a sweep handler is refused", async () => {
   const view = await openView(temporaryFile(), { ...mirror, upsert: (_, { tx }) => tx.sweep("products") });
   view.feed(0, insert(1, row(1, "lamp")));
   await expect(view.apply()).rejects.toMatchObject({ code: "SWEEP_NOT_HERE" });
+  view.close();
+});
+
+test("the gap of a table without a key empties the view, once for all partitions, and nothing is left to sweep", async () => {
+  const file = temporaryFile();
+  const view = await openView(file);
+  view.feed(0, insert(1, row(1, "lamp")));
+  feedBoth(view, { ...opening(2), reason: KEYLESS_SNAPSHOT } as ChangeEvent);
+  await view.apply();
+  expect(rowsOf(file)).toEqual([]);
+  view.feed(0, read(3, row(2, "sofa")));
+  feedBoth(view, sweep(4, 2));
+  await view.apply();
+  expect(rowsOf(file)).toEqual([row(2, "sofa")]);
   view.close();
 });

@@ -1,0 +1,132 @@
+// Puts what a snapshot has read into the stream, and helps an idle server on, which would else never get there.
+import { setTimeout as sleep } from "node:timers/promises";
+import type { CapturedTable } from "../capture/captured-table.ts";
+import { type Lsn, ZERO_LSN } from "../event/lsn.ts";
+import { failpoint } from "../failpoint.ts";
+import type { BuildEvents } from "../pipeline/placements.ts";
+import type { EncodedEvent } from "../sink/encode-event.ts";
+import { encodeSweepEvent } from "../sink/encode-own-event.ts";
+import type { SnapshotReader } from "../source/snapshot-reader.ts";
+import type { SnapshotBook } from "./snapshot-book.ts";
+import { wallTime } from "./wall-time.ts";
+
+export interface ReadingParts {
+  readonly book: SnapshotBook;
+  readonly reader: SnapshotReader;
+  readonly epoch: number;
+  /** Of rows, as text, in a chunk. */
+  readonly maxBytes: number;
+  /** As of `Pipeline.place`. */
+  readonly place: (after: Lsn, build: BuildEvents) => Promise<void>;
+  /** Asks the server how far it has sent. */
+  readonly ask: () => void;
+  /** Lets an idle server write its WAL out. */
+  readonly nudge: () => Promise<void>;
+  /** The table as the catalogue has it now; null when it is not published any more. Throws when it was renamed. */
+  readonly describe: (oid: number) => Promise<CapturedTable | null>;
+  /** Xids of transactions that write to the table. */
+  readonly writers: (oid: number) => Promise<string[]>;
+  /** Who can end those transactions, for people; those of whom nothing is known are left out. */
+  readonly holders: (xids: readonly string[]) => Promise<string[]>;
+  /** What it waits for, for people; null when for nothing. */
+  readonly waits: (what: string | null) => void;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Chunks that may be on their way into the stream while the next one is read. A crash reads them again, and the one that
+ * was being read.
+ */
+const AHEAD = 1;
+const ASK_EVERY_MS = 20;
+/** An idle server writes nothing out that would bring the stream on; a busy one needs no help. */
+const FIRST_NUDGE_MS = 200;
+
+/** Who is waited for is looked up only when it takes longer than commits usually do. */
+const LONG_PAUSE_MS = 100;
+const MOST_NAMED = 3;
+
+type PlacingParts = Pick<ReadingParts, "place" | "ask" | "nudge">;
+
+/** Waits, asking, until the events are in the stream and durable. */
+export async function placeAsking(parts: PlacingParts, after: Lsn, build: BuildEvents): Promise<void> {
+  const placed = new AbortController();
+  const durable = parts.place(after, (lsn, next) => {
+    placed.abort();
+    return build(lsn, next);
+  });
+  durable.catch(() => placed.abort());
+  let nudge = FIRST_NUDGE_MS;
+  let nudgeAt = performance.now() + nudge;
+  while (!placed.signal.aborted) {
+    parts.ask();
+    if (performance.now() > nudgeAt) {
+      await parts.nudge();
+      nudge *= 2;
+      nudgeAt = performance.now() + nudge;
+    }
+    await sleep(ASK_EVERY_MS, undefined, { signal: placed.signal }).catch(() => undefined); // it is placed
+  }
+  failpoint("snapshot.chunk-placed");
+  await durable;
+  failpoint("snapshot.chunk-stored");
+}
+
+/** What is on its way into the stream, in the order in which it was read. */
+export class OnTheirWay {
+  readonly #parts: PlacingParts;
+  #chunks: Promise<void>[] = [];
+
+  constructor(parts: PlacingParts) {
+    this.#parts = parts;
+  }
+
+  /** Resolves as soon as another chunk may be read; rejects with the failure of an earlier one. */
+  async put(after: Lsn, build: BuildEvents): Promise<void> {
+    const chunk = placeAsking(this.#parts, after, build);
+    chunk.catch(() => undefined); // whoever waits for it is told
+    this.#chunks.push(chunk);
+    while (this.#chunks.length > AHEAD) {
+      await this.#chunks.shift();
+    }
+  }
+
+  /** Resolves when all are durable. */
+  async arrived(): Promise<void> {
+    const chunks = this.#chunks.splice(0);
+    await Promise.all(chunks);
+  }
+}
+
+/** What keeps a snapshot of the database from being counted, for people. */
+export async function nameMissing(
+  { holders }: Pick<ReadingParts, "holders">,
+  missing: readonly string[],
+  pauseMs: number,
+): Promise<string> {
+  const named = missing.slice(0, MOST_NAMED);
+  const known = pauseMs < LONG_PAUSE_MS ? [] : await holders(named);
+  return known.length > 0 ? known.join("; ") : `transaction ${named.join(", ")}, which others can't see yet`;
+}
+
+/** The table's snapshot is over: a sweep, when a gap had opened it. */
+export function endSnapshot(
+  { book, epoch }: Pick<ReadingParts, "book" | "epoch">,
+  table: CapturedTable,
+  lsn: Lsn,
+  next: () => number,
+): EncodedEvent[] {
+  const { oid } = table.encoder.schema;
+  const { since } = book.get(oid)!;
+  book.remove(oid);
+  const place = () => ({ sequence: next(), epoch, lsn, timestamp: wallTime() });
+  return since === null ? [] : [encodeSweepEvent(table, since, place())];
+}
+
+/** Without a sweep: rows that were not read are no rows that are gone. */
+export function giveUp({ book, ...parts }: PlacingParts & Pick<ReadingParts, "book">, oid: number): Promise<void> {
+  return placeAsking(parts, ZERO_LSN, () => {
+    book.remove(oid);
+    return [];
+  });
+}
