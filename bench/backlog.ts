@@ -15,6 +15,7 @@ export interface Backlog {
 }
 
 export const STREAM = "bench";
+export const TABLE_NAME = "public.orders";
 const PUBLICATION = `afterimage_${STREAM}`;
 
 const TABLE = `

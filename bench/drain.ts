@@ -8,7 +8,7 @@ import { readTopic } from "../dev/servers/topics.ts";
 import { waitFor } from "../dev/servers/wait-for.ts";
 import type { DaemonStatus } from "../src/daemon/status.ts";
 import { parseProgress } from "../src/event/progress.ts";
-import { type Backlog, STREAM } from "./backlog.ts";
+import { type Backlog, STREAM, TABLE_NAME } from "./backlog.ts";
 
 const CLI = fileURLToPath(new URL("../bin/afterimage.js", import.meta.url));
 
@@ -40,7 +40,8 @@ export class DaemonDrain {
       AFTERIMAGE_STREAM: STREAM,
       AFTERIMAGE_POSTGRES_URL: backlog.url,
       AFTERIMAGE_KAFKA_BROKERS: settings.brokers.join(","),
-      AFTERIMAGE_TABLES: "public.orders",
+      AFTERIMAGE_TABLES: TABLE_NAME,
+      AFTERIMAGE_SNAPSHOT: "never",
       AFTERIMAGE_ADMIN_PORT: String(settings.adminPort),
       ...(settings.images
         ? { AFTERIMAGE_IMAGES: "public.orders=complete", AFTERIMAGE_IMAGES_FILE: join(settings.folder, "images") }
@@ -50,8 +51,7 @@ export class DaemonDrain {
 
   /** Starts it, waits until it streams, and ends it: publication, slot and topics are then there. */
   async prepare(): Promise<void> {
-    await this.#program.start();
-    await this.#until("the daemon to stream", (status) => status.state === "streaming");
+    await this.start();
     await this.stop();
   }
 
@@ -78,6 +78,21 @@ export class DaemonDrain {
     };
   }
 
+  get adminAddress(): string {
+    return `http://127.0.0.1:${this.#settings.adminPort}`;
+  }
+
+  /** Starts it, with nothing to drain. */
+  async start(): Promise<void> {
+    await this.#program.start();
+    await this.#until("the daemon to stream", (status) => status.state === "streaming");
+  }
+
+  /** Everything up to that sequence is published. */
+  async reached(sequence: number): Promise<void> {
+    await this.#until(`sequence ${sequence}`, ({ position }) => (position?.sequence ?? 0) >= sequence);
+  }
+
   stop(): Promise<void> {
     return this.#program.stop();
   }
@@ -85,7 +100,7 @@ export class DaemonDrain {
   async #until(what: string, holds: (status: DaemonStatus) => boolean): Promise<DaemonStatus> {
     const reached = waitFor(
       async () => {
-        const status = await getJson<DaemonStatus>(`http://127.0.0.1:${this.#settings.adminPort}/status`);
+        const status = await getJson<DaemonStatus>(`${this.adminAddress}/status`);
         return status !== undefined && holds(status) ? status : null;
       },
       { what, timeout: 300_000 },

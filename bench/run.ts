@@ -1,5 +1,6 @@
 // `npm run bench`: a backlog of rows behind a slot, drained by the daemon and, in turns, by pg_recvlogical. Prints rows a
-// second, CPU and memory, and the ratio, which says more than either number: it depends less on the machine's mood.
+// second, CPU and memory, and the ratio, which says more than either number: it depends less on the machine's mood. Then
+// the whole table is read by a snapshot, and by COPY … TO STDOUT beside it.
 import { createHash } from "node:crypto";
 import { mkdtemp, writeFile } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
@@ -12,6 +13,7 @@ import { deleteTopics } from "../dev/servers/topics.ts";
 import { messageOf } from "../src/errors.ts";
 import { makeBacklog, STREAM } from "./backlog.ts";
 import { DaemonDrain, type Drained, drainByRecvlogical } from "./drain.ts";
+import { type SnapshotRound, snapshotRound } from "./snapshot.ts";
 
 interface Round {
   readonly round: number;
@@ -42,7 +44,10 @@ function calibrate(): number {
   return Math.round(performance.now() - started);
 }
 
-async function bench(takeDown: TakeDown, options: BenchOptions): Promise<Round[]> {
+async function bench(
+  takeDown: TakeDown,
+  options: BenchOptions,
+): Promise<{ rounds: Round[]; snapshots: SnapshotRound[] }> {
   const servers = await takeDown.made(
     () => startServers({ log }),
     (started) => started.stop(),
@@ -74,7 +79,22 @@ async function bench(takeDown: TakeDown, options: BenchOptions): Promise<Round[]
     rounds.push({ round, daemon: drained, recvlogical, ratio, calibration });
     log(describe(rounds.at(-1)!));
   }
-  return rounds;
+  const published = options.rows * options.rounds;
+  const rows = options.updates ? options.rows : published;
+  const snapshots: SnapshotRound[] = [];
+  await daemon.start();
+  for (let round = 1; round <= options.rounds; round++) {
+    // A snapshot is a gap, its rows, and a sweep.
+    const sequence = published + (round - 1) * (rows + 2);
+    snapshots.push(await snapshotRound(daemon, backlog, brokers, { round, rows, sequence }));
+    log(describeSnapshot(snapshots.at(-1)!));
+  }
+  await daemon.stop();
+  return { rounds, snapshots };
+}
+
+function describeSnapshot({ round, rows, snapshotRowsPerSecond, copyRowsPerSecond, ratio }: SnapshotRound): string {
+  return `snapshot ${round}: ${rows} rows, daemon ${snapshotRowsPerSecond} rows/s into Kafka; COPY … TO STDOUT ${copyRowsPerSecond} rows/s, ratio ${ratio}`;
 }
 
 function describe({ round, daemon, recvlogical, ratio, calibration }: Round): string {
@@ -110,17 +130,20 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.once(signal, () => void takeDown.run().finally(() => process.exit(130)));
 }
 try {
-  const rounds = await bench(takeDown, options);
+  const { rounds, snapshots } = await bench(takeDown, options);
   const ratios = rounds.flatMap(({ ratio }) => (ratio === null ? [] : [ratio]));
   const rate = median(rounds.map(({ daemon }) => daemon.rowsPerSecond));
   log(
     `median: ${rate} rows/s${ratios.length === 0 ? "; pg_recvlogical is not installed" : `, ratio ${median(ratios)}`}`,
   );
+  log(
+    `median of snapshots: ${median(snapshots.map((one) => one.snapshotRowsPerSecond))} rows/s, ratio to COPY ${median(snapshots.map(({ ratio }) => ratio))}`,
+  );
   if (values.json !== undefined) {
     const machine = { cpu: cpus()[0]?.model ?? "unknown", cores: cpus().length, node: process.version };
     await writeFile(
       values.json,
-      `${JSON.stringify({ at: new Date().toISOString(), machine, ...options, rounds }, null, 2)}\n`,
+      `${JSON.stringify({ at: new Date().toISOString(), machine, ...options, rounds, snapshots }, null, 2)}\n`,
     );
   }
 } catch (error) {
