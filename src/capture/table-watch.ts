@@ -47,6 +47,11 @@ export class Window {
     return [...new Set([...streamed, ...this.#writers.filter((xid) => !sight.isOver(xid))])];
   }
 
+  /** Nothing was streamed of the table since it was opened: every row is published. */
+  get isQuiet(): boolean {
+    return this.#noted === 0 && this.#truncates.length === 0;
+  }
+
   /** How many events are noted. */
   get noted(): number {
     return this.#noted;

@@ -118,7 +118,7 @@ test("rows that the stream is still on its way to do not stand before the change
     { AFTERIMAGE_SNAPSHOT: "never" },
   );
   // It takes the stream a while to be through with this, and the chunk is read meanwhile.
-  await stream.sql("INSERT INTO large SELECT g, repeat('x', 200) FROM generate_series(1, 100000) g");
+  await stream.sql("INSERT INTO large SELECT g, repeat('x', 200) FROM generate_series(1, 50000) g");
   for (let change = 0; change < 5; change++) {
     await stream.sql("UPDATE chain SET v = v + 1");
   }
