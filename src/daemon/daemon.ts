@@ -12,6 +12,7 @@ import { backoffMs } from "./backoff.ts";
 import { findingsError, runDoctor } from "./doctor.ts";
 import { decide, reported } from "./error-policy.ts";
 import { Lifecycle } from "./lifecycle.ts";
+import { SnapshotLog } from "./snapshot-log.ts";
 import type { SnapshotRequests } from "./snapshot-requests.ts";
 import type { DaemonStatus, State } from "./status.ts";
 import { StatusBoard } from "./status-board.ts";
@@ -46,6 +47,7 @@ class RunningDaemon implements Daemon {
   readonly #logger: DaemonLogger;
   readonly #lifecycle: Lifecycle;
   readonly #board: StatusBoard;
+  readonly #snapshotLog = new SnapshotLog();
   readonly #stopping = new AbortController();
   readonly #ended = Promise.withResolvers<void>();
   #session: StreamSession | null = null;
@@ -225,6 +227,9 @@ class RunningDaemon implements Daemon {
 
   /** A session that waits for Kafka in place lives on, but does not stream; nobody shall be told that it does. */
   #onLook(trouble: AfterimageError | null): void {
+    for (const line of this.#snapshotLog.lines(this.#session?.snapshots ?? [])) {
+      this.#logger.info({}, line);
+    }
     const { state } = this.#lifecycle;
     const runs = state === "streaming" || state === "snapshotting";
     if (trouble !== null && runs) {
