@@ -79,6 +79,8 @@ export async function buildStack(takeDown: TakeDown, log: (line: string) => void
     AFTERIMAGE_POSTGRES_URL: database.url,
     AFTERIMAGE_KAFKA_BROKERS: brokers.join(","),
     AFTERIMAGE_TABLES: "public.products",
+    // It shows changes as they come: there is nothing before them.
+    AFTERIMAGE_SNAPSHOT: "never",
     AFTERIMAGE_ADMIN_PORT: String(adminPort),
   });
   // biome-ignore format: one option and its value a pair

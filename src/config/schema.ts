@@ -62,7 +62,7 @@ export const CONFIG_SCHEMA = z.strictObject({
     .refine((patterns) => patterns.some((each) => !each.trim().startsWith("!")))
     .default(["public.*"]),
   keyless: z.array(pattern).default([]),
-  snapshot: z.enum(["initial", "never"]).default("never"),
+  snapshot: z.enum(["initial", "never"]).default("initial"),
   snapshotConnections: z.int().min(1).max(16).default(2),
   streaming: z.enum(["on", "off"]).default("off"),
   spoolFolder: text.optional(),

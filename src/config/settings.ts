@@ -85,7 +85,7 @@ export const SETTINGS: readonly Setting[] = [
   {
     path: "snapshot",
     kind: "text",
-    default: "never",
+    default: "initial",
     flag: "--snapshot <when>",
     expected: "initial or never",
     about:

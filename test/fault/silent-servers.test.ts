@@ -46,6 +46,7 @@ test("a connection that died without a word is noticed, and the stream goes on, 
       AFTERIMAGE_POSTGRES_URL: postgres.through(stream.database.url),
       AFTERIMAGE_KAFKA_BROKERS: stream.brokers.join(","),
       AFTERIMAGE_TABLES: "*.*",
+      AFTERIMAGE_SNAPSHOT: "never",
       AFTERIMAGE_ADMIN_PORT: "0",
     },
   });

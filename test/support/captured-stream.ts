@@ -70,6 +70,8 @@ export class CapturedStream {
       AFTERIMAGE_KAFKA_BROKERS: this.brokers.join(","),
       AFTERIMAGE_TABLES: "*.*",
       AFTERIMAGE_ADMIN_PORT: "0",
+      // Most tests are of what is committed while they run.
+      AFTERIMAGE_SNAPSHOT: "never",
       ...this.#settings,
       ...settings,
     });

@@ -246,6 +246,8 @@ function daemonSettings({ plan, stream, postgresProxy, kafkaProxy, url }: Parts)
     AFTERIMAGE_KAFKA_BROKERS: kafkaProxy.addresses.join(","),
     AFTERIMAGE_KAFKA_PARTITIONS: String(plan.partitions),
     AFTERIMAGE_TABLES: CAPTURED,
+    // The audit knows nothing of rows that were there before.
+    AFTERIMAGE_SNAPSHOT: "never",
     AFTERIMAGE_KEYLESS: KEYLESS,
     AFTERIMAGE_BATCH_MAX_BYTES: String(plan.batchMaxBytes),
     AFTERIMAGE_BATCH_LINGER: `${plan.lingerMs}ms`,

@@ -44,7 +44,7 @@ describe("what is accepted", () => {
       },
       tables: ["public.*"],
       keyless: [],
-      snapshot: "never",
+      snapshot: "initial",
       snapshotConnections: 2,
       spoolFolder: null,
       topics: [],
