@@ -79,12 +79,13 @@ async function bench(
     rounds.push({ round, daemon: drained, recvlogical, ratio, calibration });
     log(describe(rounds.at(-1)!));
   }
-  const rows = options.rows * options.rounds;
+  const published = options.rows * options.rounds;
+  const rows = options.updates ? options.rows : published;
   const snapshots: SnapshotRound[] = [];
   await daemon.start();
   for (let round = 1; round <= options.rounds; round++) {
     // A snapshot is a gap, its rows, and a sweep.
-    const sequence = rows + (round - 1) * (rows + 2);
+    const sequence = published + (round - 1) * (rows + 2);
     snapshots.push(await snapshotRound(daemon, backlog, brokers, { round, rows, sequence }));
     log(describeSnapshot(snapshots.at(-1)!));
   }

@@ -13,7 +13,7 @@ import type { EncodedEvent } from "../sink/encode-event.ts";
 import { encodeGapEvent, encodeReadEvent } from "../sink/encode-own-event.ts";
 import { errorCode } from "../source/session.ts";
 import type { ChunkStart, ReadableTable } from "../source/snapshot-reader.ts";
-import { endSnapshot, giveUp, OnTheirWay, placeAsking, type ReadingParts } from "./placing.ts";
+import { endSnapshot, giveUp, nameMissing, OnTheirWay, placeAsking, type ReadingParts } from "./placing.ts";
 import { wallTime } from "./wall-time.ts";
 
 const FIRST_PAUSE_MS = 5;
@@ -73,9 +73,8 @@ export class KeylessReading {
         const start = await reader.begin(this.#named);
         signal.throwIfAborted();
         if (start !== null && start.shape === this.#shape) {
-          const begun = await this.#open(start);
+          const begun = await this.#open(start, pause);
           if (begun !== null) {
-            waits(null);
             return begun;
           }
           await reader.end();
@@ -104,17 +103,18 @@ export class KeylessReading {
   }
 
   /** Puts the gap where the stream has reached the snapshot; null when it has something there that this does not see. */
-  async #open(start: ChunkStart): Promise<Begun | null> {
-    const { book, epoch, waits } = this.#parts;
+  async #open(start: ChunkStart, pause: number): Promise<Begun | null> {
+    const { book, epoch } = this.#parts;
     const { oid } = this.#named;
     const generation = book.generation(oid);
+    let unseen: string[] = [];
     let begun: Begun | null = null;
     await placeAsking(this.#parts, start.after, (lsn, next) => {
       const window = this.#watch.open();
       const missing = window.missing(start.sight);
       if (missing.length > 0 || book.generation(oid) !== generation) {
         this.#watch.close(window, start.sight);
-        waits(`transaction ${missing.slice(0, 3).join(", ")}, which others can't see yet`);
+        unseen = missing;
         return [];
       }
       begun = { ...start, window, generation };
@@ -123,6 +123,7 @@ export class KeylessReading {
       book.change(oid, { since: sequence, rows: 0 });
       return [encodeGapEvent(this.#table, KEYLESS_SNAPSHOT, { sequence, epoch, lsn, timestamp: wallTime() })];
     });
+    this.#parts.waits(unseen.length === 0 ? null : await nameMissing(this.#parts, unseen, pause));
     return begun;
   }
 

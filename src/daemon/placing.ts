@@ -41,6 +41,7 @@ const AHEAD = 1;
 const ASK_EVERY_MS = 20;
 /** An idle server writes nothing out that would bring the stream on; a busy one needs no help. */
 const FIRST_NUDGE_MS = 200;
+
 /** Who is waited for is looked up only when it takes longer than commits usually do. */
 const LONG_PAUSE_MS = 100;
 const MOST_NAMED = 3;
@@ -97,14 +98,14 @@ export class OnTheirWay {
   }
 }
 
-/** The transactions that hold up a chunk, for people, after a pause of so many milliseconds. */
+/** What keeps a snapshot of the database from being counted, for people. */
 export async function nameMissing(
   { holders }: Pick<ReadingParts, "holders">,
   missing: readonly string[],
-  pause: number,
+  pauseMs: number,
 ): Promise<string> {
   const named = missing.slice(0, MOST_NAMED);
-  const known = pause < LONG_PAUSE_MS ? [] : await holders(named);
+  const known = pauseMs < LONG_PAUSE_MS ? [] : await holders(named);
   return known.length > 0 ? known.join("; ") : `transaction ${named.join(", ")}, which others can't see yet`;
 }
 

@@ -12,9 +12,13 @@ export interface VerifyRun {
 }
 
 /** Runs it with `--json` until it ends; `output` is all there is when it failed before it had a report. */
-export async function runVerify(env: NodeJS.ProcessEnv, flags: readonly string[] = []): Promise<VerifyRun> {
+export async function runVerify(
+  env: NodeJS.ProcessEnv,
+  flags: readonly string[] = [],
+  timeout = 120_000,
+): Promise<VerifyRun> {
   const run = spawnCli(["verify", "--json", ...flags], env);
-  const { code } = await run.exited({ timeout: 120_000 });
+  const { code } = await run.exited({ timeout });
   const json = run.stdout();
   const report = (json.startsWith("{") ? JSON.parse(json) : null) as VerifyReport;
   const kinds = (report?.findings ?? []).filter(({ severity }) => severity !== "note").map(({ kind }) => kind);
@@ -32,6 +36,7 @@ export function verifyDatabase(
   { stream, brokers, database }: Verifiable,
   flags: readonly string[] = [],
   more: Record<string, string> = {},
+  timeout?: number,
 ): Promise<VerifyRun> {
   const env = {
     AFTERIMAGE_STREAM: stream,
@@ -40,5 +45,5 @@ export function verifyDatabase(
     AFTERIMAGE_TABLES: "*.*",
     ...more,
   };
-  return runVerify(env, ["--against-database", ...flags]);
+  return runVerify(env, ["--against-database", ...flags], timeout);
 }

@@ -43,6 +43,7 @@ export interface SnapshotKillsReport {
 const TABLE = "public.items";
 const ROWS_A_COMMIT = 10;
 const WRITERS = 4;
+const VERIFY_MS = 3_600_000;
 
 export async function killSnapshots(plan: SnapshotKillsPlan): Promise<SnapshotKillsReport> {
   const { postgresUrl, brokers, rows, kills, random, log } = plan;
@@ -98,7 +99,9 @@ export async function killSnapshots(plan: SnapshotKillsPlan): Promise<SnapshotKi
       what: "the end of the snapshot",
       timeout: 300_000,
     });
-    const { code, kinds, output } = await verifyDatabase({ stream, brokers, database }, ["--wait", "120s"]);
+    // A million events on a busy machine take minutes.
+    const proof = verifyDatabase({ stream, brokers, database }, ["--wait", "10m"], {}, VERIFY_MS);
+    const { code, kinds, output } = await proof;
     const counts = await countReads([...brokers], `${stream}.${TABLE}`);
     const verified = code === 0;
     const found = verified ? "" : `${kinds.join(", ")}\n${output}`;
