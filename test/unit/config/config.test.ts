@@ -158,14 +158,6 @@ admin: { host: 127.0.0.1, port: 7788 }
     expect(rereadPasswords(without)).toEqual(without);
   });
 
-  test("streaming in YAML, where on is a word; the folder alone switches nothing on", () => {
-    const file = fileWith("streaming: on\nspoolFolder: /var/spool/shop\n");
-    expect(loadConfig({ file, env: ENOUGH }).spoolFolder).toBe("/var/spool/shop");
-    const env = { ...ENOUGH, AFTERIMAGE_SPOOL_FOLDER: "/var/spool/shop" };
-    expect(loadConfig({ env }).spoolFolder).toBeNull();
-    expect(loadConfig({ file, env: { ...env, AFTERIMAGE_STREAMING: "off" } }).spoolFolder).toBeNull();
-  });
-
   test("a socket's URL and a URL without database", () => {
     for (const url of ["postgres:///shop?host=/run/postgresql", "postgresql://me@/shop?host=/tmp", "postgres://h"]) {
       expect(loadConfig({ env: ENOUGH, flags: { "postgres.url": url } }).postgres.url).toBe(url);
@@ -239,11 +231,6 @@ describe("what is refused", () => {
       advice:
         "Set it with the flag `--stream shop`, the environment variable AFTERIMAGE_STREAM or `stream: shop` in the file given with --config.",
     });
-  });
-
-  test("streaming without a folder for what is open", () => {
-    const error = failure({ env: { ...ENOUGH, AFTERIMAGE_STREAMING: "on" } });
-    expect(error).toMatchObject({ code: "CONFIG_MISSING", advice: expect.stringContaining("AFTERIMAGE_SPOOL_FOLDER") });
   });
 
   test("nothing set at all names everything that is needed at once", () => {
