@@ -4,8 +4,10 @@ import type { KafkaConnection } from "./connection.ts";
 import { Again, Deadline, untilAnswered, untilDeadline } from "./deadline.ts";
 import { AmbiguousOutcome, NoReply, notReady, refused } from "./errors.ts";
 import { ErrorCode, isLeaderError } from "./protocol/error-code.ts";
+import { fetch } from "./protocol/fetch.ts";
 import { describeProducers, type MarkedPartition, writeTransactionMarkers } from "./protocol/markers.ts";
 import type { ProducerIdentity, TopicPartition } from "./protocol/transaction.ts";
+import { readCommitted } from "./record-batch-reader.ts";
 
 const TRY_AGAIN_MS = 50;
 
@@ -81,4 +83,27 @@ export async function writeMarkers(
   } catch (error) {
     throw error instanceof NoReply ? new AmbiguousOutcome("WriteTxnMarkers", error) : error;
   }
+}
+
+/** The value of the record at an offset, be its transaction open. Throws as `findOpen`, and OFFSET_OUT_OF_RANGE. */
+export async function readOpen(
+  connection: KafkaConnection,
+  { topic, partition, openFrom }: TopicPartition & { readonly openFrom: bigint },
+): Promise<string> {
+  const limits = { maxWaitMs: 100, maxBytes: 1, maxBytesPerPartition: 1, uncommitted: true };
+  const resource = `topic ${topic} partition ${partition}`;
+  return untilAnswered(new Deadline(connection.requestTimeoutMs), async () => {
+    const leader = await connection.leaderOf(topic, partition);
+    const { partitions } = await connection.send(leader, fetch([{ topic, partition, offset: openFrom }], limits));
+    const error = partitions[0]?.error ?? ErrorCode.LEADER_NOT_AVAILABLE;
+    if (error !== ErrorCode.NONE && !isLeaderError(error)) {
+      throw refused(error, "Fetch", resource);
+    }
+    const { records } = readCommitted(partitions[0]?.batches ?? Buffer.alloc(0), openFrom, [], { topic, partition });
+    if (records[0]?.offset === openFrom) {
+      return records[0].value?.toString("utf8") ?? "";
+    }
+    connection.forgetLeaders([{ topic, partition }]);
+    return new Again(notReady(error, "Fetch", resource), TRY_AGAIN_MS);
+  });
 }

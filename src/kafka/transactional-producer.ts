@@ -4,7 +4,7 @@
 import { failpoint } from "../failpoint.ts";
 import type { KafkaConnection } from "./connection.ts";
 import { AmbiguousOutcome } from "./errors.ts";
-import { findOpen, writeMarkers } from "./hanging.ts";
+import { findOpen, type HangingTransaction, writeMarkers } from "./hanging.ts";
 import { PartitionAppender } from "./partition-appender.ts";
 import { NO_IDENTITY, type ProducerIdentity, type TopicPartition } from "./protocol/transaction.ts";
 import type { ProducerRecord } from "./record-batch.ts";
@@ -107,13 +107,7 @@ export class TransactionalProducer {
    * KAFKA_NOT_AUTHORIZED.
    */
   async endHanging(places: readonly TopicPartition[], commit: boolean): Promise<boolean> {
-    if (this.#state === "unknown") {
-      await this.#initialise(this.#identity);
-    }
-    if (this.#state !== "ready") {
-      throw new TypeError("endHanging() inside a transaction would end it too");
-    }
-    const hanging = await findOpen(this.#connection, places, this.#identity.producerId);
+    const hanging = await this.findHanging(places);
     if (hanging.length === 0) {
       return false;
     }
@@ -121,6 +115,17 @@ export class TransactionalProducer {
     await writeMarkers(this.#connection, this.#identity, hanging, commit);
     this.#state = "ready";
     return true;
+  }
+
+  /** What this producer, which has no transaction, has open all the same. Throws as `reinitialise`, and KAFKA_NOT_AUTHORIZED. */
+  async findHanging(places: readonly TopicPartition[]): Promise<HangingTransaction[]> {
+    if (this.#state === "unknown") {
+      await this.#initialise(this.#identity);
+    }
+    if (this.#state !== "ready") {
+      throw new TypeError("what is open inside a transaction does not hang");
+    }
+    return findOpen(this.#connection, places, this.#identity.producerId);
   }
 
   async #initialise(identity: ProducerIdentity): Promise<void> {

@@ -9,11 +9,12 @@ import type { SnapshotState } from "../event/snapshot-state.ts";
 import { failpoint } from "../failpoint.ts";
 import type { KafkaConnection } from "../kafka/connection.ts";
 import { AmbiguousOutcome } from "../kafka/errors.ts";
+import { findHeld } from "../kafka/offsets.ts";
 import type { ProducerRecord, TransactionalProducer } from "../kafka/transactional-producer.ts";
 import { Absence, TRY_AGAIN_MS, throughAbsence } from "./absence.ts";
 import type { EncodedEvent } from "./encode-event.ts";
 import { waitUntilNoOpenTransaction, waitUntilNothingHeld } from "./held-topics.ts";
-import { settleCommit, type WrittenPartition } from "./lost-markers.ts";
+import { settleCommit, settleProgress, type WrittenPartition } from "./lost-markers.ts";
 import { groupByPartition, lastsOf, placesOf, vectorOf } from "./placed-events.ts";
 import { readProgress } from "./progress-log.ts";
 
@@ -100,7 +101,7 @@ export class Publisher {
         failpoint("publisher.ambiguous");
         await throughAbsence(() => this.#producer.reinitialise(), absence);
         failpoint("publisher.reinitialised");
-        stored = await throughAbsence(() => this.#readBack(batch), absence);
+        stored = await throughAbsence(() => this.#readBack(batch, fresh), absence);
         failpoint("publisher.read-back");
       }
     }
@@ -121,19 +122,23 @@ export class Publisher {
   }
 
   /** The stored progress when the batch turned out to be committed, null when it was not. */
-  async #readBack(batch: PublishableBatch): Promise<Progress | null> {
-    const { progressTopic, transactionTimeoutMs } = this.#options;
+  async #readBack(batch: PublishableBatch, fresh: readonly TableSchema[]): Promise<Progress | null> {
+    const { progressTopic, schemasTopic, transactionTimeoutMs } = this.#options;
+    const places = placesOf(groupByPartition(batch.events));
+    const own = { connection: this.#connection, producer: this.#producer, progressTopic, schemasTopic };
+    await settleProgress(own, null);
     this.#progressEnd = await waitUntilNoOpenTransaction(this.#connection, progressTopic, transactionTimeoutMs);
-    await waitUntilNothingHeld(this.#connection, placesOf(groupByPartition(batch.events)), transactionTimeoutMs);
     const stored = await readProgress(this.#connection, progressTopic);
     const before = this.#progress;
     const unchanged =
       stored === null ? this.#storedNothing : stored.sequence === before.sequence && stored.endLsn === before.endLsn;
-    if (unchanged) {
-      return null;
-    }
-    if (stored !== null && stored.firstSequence === before.sequence + 1 && stored.endLsn >= before.endLsn) {
-      return stored;
+    const isBatch =
+      stored !== null && stored.firstSequence === before.sequence + 1 && stored.endLsn >= before.endLsn && !unchanged;
+    if (unchanged || isBatch) {
+      const written = fresh.length === 0 ? places : [...places, { topic: schemasTopic, partition: 0 }];
+      await this.#producer.endHanging(await findHeld(this.#connection, written), isBatch);
+      await waitUntilNothingHeld(this.#connection, written, transactionTimeoutMs);
+      return isBatch ? stored : null;
     }
     // Another daemon may have taken over since this one was re-initialised: then it is the one to say how far it is.
     await this.#producer.reinitialise();
