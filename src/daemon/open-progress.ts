@@ -10,7 +10,7 @@ import type { TableSchema } from "../event/schema.ts";
 import { failpoint } from "../failpoint.ts";
 import type { KafkaConnection } from "../kafka/connection.ts";
 import { TransactionalProducer } from "../kafka/transactional-producer.ts";
-import { waitUntilNoOpenTransaction } from "../sink/held-topics.ts";
+import { type OwnTopics, settleOwnTopics, settleTables } from "../sink/lost-markers.ts";
 import { readProgress, readSchemas } from "../sink/progress-log.ts";
 import { Publisher } from "../sink/publisher.ts";
 import { Topics } from "../sink/topics.ts";
@@ -100,7 +100,8 @@ async function checkedProgress(
   connection: KafkaConnection,
   { slot, publication, topics, producer }: Held,
 ): Promise<OpenProgress> {
-  const progressEnd = await waitUntilNoOpenTransaction(connection, topics.progress, TRANSACTION_TIMEOUT_MS);
+  const own = { connection, producer, progressTopic: topics.progress, schemasTopic: topics.schemas };
+  const progressEnd = await settleOwnTopics(own, slot.confirmedFlushLsn, TRANSACTION_TIMEOUT_MS);
   const stored = await readProgress(connection, topics.progress);
   const schemas = await readSchemas(connection, topics.schemas);
   failpoint("progress.read");
@@ -150,6 +151,7 @@ async function checkedProgress(
     publication.oid,
     resolver,
     topics,
+    own,
     config,
     stored !== null && !sameSettings(stored.resume, server.resume),
   );
@@ -234,6 +236,7 @@ async function checkTables(
   publication: number,
   resolver: TableResolver,
   topics: Topics,
+  own: OwnTopics,
   { tables }: Config,
   settingsChanged: boolean,
 ): Promise<{ tables: CapturedTable[]; ended: TableSchema[]; notes: string[] }> {
@@ -252,7 +255,7 @@ async function checkTables(
   });
   const kept = inForce.filter((schema) => !excluded.includes(schema));
   const notes = checkContinuity(kept, described);
-  await topics.verifyKept(kept, TRANSACTION_TIMEOUT_MS);
+  await topics.verifyKept(kept, (places) => settleTables(own, places), TRANSACTION_TIMEOUT_MS);
   const latest = resolver.latest();
   const captured = (await readPublishedTables(client, publication)).filter((table) => resolver.isCaptured(table));
   for (const { oid, schema, table } of captured) {

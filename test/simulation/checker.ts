@@ -9,7 +9,7 @@ import type { Transaction } from "./kafka/coordinator.ts";
 import type { PostgresServer } from "./postgres/server.ts";
 
 const PROGRESS = `${STREAM}.progress`;
-const SCHEMAS = `${STREAM}.schemas`;
+export const SCHEMAS = `${STREAM}.schemas`;
 
 interface Stored {
   readonly firstSequence: number;
