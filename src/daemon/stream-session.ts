@@ -282,7 +282,7 @@ export class StreamSession {
       this.#absence.answered();
       const notes = await this.#progress.verifyTables(this.#sensor);
       failpoint("session.continuity-looked");
-      return [...notes, ...this.#snapshotter.notes, ...(this.#images?.notes ?? [])];
+      return [...notes, ...this.#snapshotter.notes, ...(this.#images?.notes(this.snapshots) ?? [])];
     } catch (error) {
       // A lost connection ends the session by itself, after what is to be done before; a Kafka that is away for a while
       // is waited for.
