@@ -113,7 +113,7 @@ test(
   async () => {
     stream = await CapturedStream.create(
       `CREATE TABLE t (id int PRIMARY KEY);
-       DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET wal_sender_timeout = ''2s''', current_database()); END $$`,
+       DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET wal_sender_timeout = ''5s''', current_database()); END $$`,
     );
     const patience = 60_000 + ROWS / 10;
     const phase = async (statement: string, sequence: number) => {

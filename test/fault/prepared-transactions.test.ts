@@ -4,6 +4,7 @@ import { afterEach, expect, test } from "vitest";
 import { parseLsn } from "../../src/event/lsn.ts";
 import { requestSnapshot, statusOf } from "../support/admin.ts";
 import { CapturedStream } from "../support/captured-stream.ts";
+import { slotsReleased } from "../support/database.ts";
 import { listTopics } from "../support/topics.ts";
 import { verifyDatabase } from "../support/verify-run.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -50,7 +51,6 @@ test("a snapshot waits for a prepared transaction that wrote to its table, and t
   const waiting = () =>
     waitFor(async () => (await statusOf(stream.daemon)).snapshot[0]?.waitingFor?.includes(gid("writer")) === true, {
       what: "the status to name the transaction",
-      timeout: 30_000,
     });
   await waiting();
   await stream.daemon.kill();
@@ -61,7 +61,6 @@ test("a snapshot waits for a prepared transaction that wrote to its table, and t
   await stream.sql(`COMMIT PREPARED '${gid("writer")}'`);
   await waitFor(async () => (await statusOf(stream.daemon)).snapshot.length === 0, {
     what: "its end",
-    timeout: 30_000,
   });
   const events = await stream.events();
   const of = (id: number) => events.filter(({ key }) => key?.id === id).at(-1)!.after;
@@ -75,16 +74,17 @@ test("a first start that a prepared transaction holds up names it; a slot with t
   const slot = `afterimage_${stream.stream}`;
   await prepare("blocker", "INSERT INTO t VALUES (1, 'early')");
   const blocked = stream.spawn({ AFTERIMAGE_STARTUP_WAIT: "1s" });
-  expect(await blocked.exited({ timeout: 60_000 })).toMatchObject({ code: 4 });
+  expect(await blocked.exited()).toMatchObject({ code: 4 });
   expect(blocked.output()).toContain("SLOT_BLOCKED");
   expect(blocked.output()).toContain(`COMMIT PREPARED '${gid("blocker")}'`);
   await stream.sql(`COMMIT PREPARED '${gid("blocker")}'`);
 
   await stream.sql("SELECT pg_create_logical_replication_slot($1, 'pgoutput', false, true)", [slot]);
   const refused = stream.spawn();
-  expect(await refused.exited({ timeout: 60_000 })).not.toMatchObject({ code: 0 });
+  expect(await refused.exited()).not.toMatchObject({ code: 0 });
   expect(refused.output()).toContain("SLOT_TWO_PHASE");
   expect(await listTopics(stream.brokers, `${stream.stream}.`)).toEqual([]);
+  await slotsReleased(stream.database.url);
   await stream.sql("SELECT pg_drop_replication_slot($1)", [slot]);
 
   await stream.start();
