@@ -1,6 +1,7 @@
 // Prepared transactions: open for as long as somebody likes, without a session, and whatever restarts. They are published
 // at COMMIT PREPARED, and whoever waits for one says so by its name.
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, inject, onTestFinished, test } from "vitest";
+import { startPostgres } from "../../dev/servers/servers.ts";
 import { parseLsn } from "../../src/event/lsn.ts";
 import { requestSnapshot, statusOf } from "../support/admin.ts";
 import { CapturedStream } from "../support/captured-stream.ts";
@@ -70,7 +71,10 @@ test("a snapshot waits for a prepared transaction that wrote to its table, and t
 });
 
 test("a first start that a prepared transaction holds up names it; a slot with two_phase is refused, and nothing is made", async () => {
-  stream = await CapturedStream.prepare(TABLE);
+  // Of its own: on the run's server it could be another test's transaction that holds it up.
+  const server = await startPostgres();
+  onTestFinished(() => server.remove());
+  stream = await CapturedStream.prepare(TABLE, {}, { postgresUrl: server.address, brokers: inject("brokers") });
   const slot = `afterimage_${stream.stream}`;
   await prepare("blocker", "INSERT INTO t VALUES (1, 'early')");
   const blocked = stream.spawn({ AFTERIMAGE_STARTUP_WAIT: "1s" });

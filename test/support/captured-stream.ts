@@ -70,6 +70,8 @@ export class CapturedStream {
       AFTERIMAGE_KAFKA_BROKERS: this.brokers.join(","),
       AFTERIMAGE_TABLES: "*.*",
       AFTERIMAGE_ADMIN_PORT: "0",
+      // Making a slot waits for every transaction on the server, those of tests that run beside this one too.
+      AFTERIMAGE_STARTUP_WAIT: "2m",
       ...this.#settings,
       ...settings,
     });
