@@ -102,7 +102,7 @@ export async function startDockerPostgres(docker: Runtime): Promise<StartedServe
     "-c",
     "max_replication_slots=40",
     "-c",
-    "max_prepared_transactions=10",
+    "max_prepared_transactions=40",
     "-c",
     "max_connections=200",
     "-c",

@@ -25,7 +25,7 @@ const SETTINGS = {
   wal_level: "logical",
   max_wal_senders: 40,
   max_replication_slots: 40,
-  max_prepared_transactions: 10,
+  max_prepared_transactions: 40,
   max_connections: 200,
   max_wal_size: "4GB",
   fsync: "off", // data of tests and demos need not survive a power cut

@@ -1,5 +1,5 @@
 // Reading and deleting topics through kafkajs's ordinary clients: a judgement that does not rest on src/kafka.
-import { Kafka, logLevel } from "kafkajs";
+import { type ITopicConfig, Kafka, logLevel } from "kafkajs";
 import { unique } from "./database.ts";
 import { settledTransactions } from "./settled.ts";
 import { waitFor } from "./wait-for.ts";
@@ -24,6 +24,30 @@ export async function listTopics(brokers: string[], prefix: string): Promise<str
   await admin.connect();
   try {
     return (await admin.listTopics()).filter((topic) => topic.startsWith(prefix)).sort();
+  } finally {
+    await admin.disconnect();
+  }
+}
+
+/** Makes those that are missing, and waits until the broker that is asked knows their leaders. */
+export async function makeTopics(brokers: string[], topics: ITopicConfig[]): Promise<void> {
+  const admin = kafkaClient(brokers).admin();
+  await admin.connect();
+  try {
+    // kafkajs's own way to wait takes the answer of a broker that has not heard of the topic yet for an error.
+    await admin.createTopics({ topics, waitForLeaders: false });
+    const names = topics.map(({ topic }) => topic);
+    await waitFor(
+      () =>
+        admin.fetchTopicMetadata({ topics: names }).then(
+          (known) => known.topics.every(({ partitions }) => partitions.every(({ leader }) => leader >= 0)),
+          (error) => {
+            if ((error.retriable || error.cause?.retriable) !== true) throw error;
+            return false;
+          },
+        ),
+      { what: `the leaders of ${names.join(", ")}` },
+    );
   } finally {
     await admin.disconnect();
   }

@@ -40,7 +40,7 @@ test("stopped past the transaction timeout, in the middle of a transaction: noth
   const stop = () => {
     stopped = process.kill(daemon.pid, "SIGSTOP");
   };
-  open.strikeAt(API.produce, 3, "reply", stop, { cut: false });
+  open.strikeAt(API.produce, 2, "reply", stop, { cut: false, naming: `${events.stream}.public.t` });
   await events.sql("INSERT INTO t SELECT generate_series(11, 1000)");
   await waitFor(() => stopped, { what: "the daemon to be stopped" });
   const connection = await KafkaConnection.connect({ brokers: inject("brokers"), clientId: "afterimage-test" });

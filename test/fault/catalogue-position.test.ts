@@ -118,7 +118,9 @@ test("Kafka stands still while other tables write WAL: no keepalive is taken for
 test("killed twice inside a COPY of 1,000 rows that share one LSN: it goes on at the next row", async () => {
   stream = await create(TABLE, { AFTERIMAGE_BATCH_MAX_BYTES: "64KiB" });
   for (const moment of ["request", "reply"] as const) {
-    proxy.strikeAt(API.endTxn, 4, moment, () => process.kill(stream.daemon.pid, "SIGKILL"));
+    const kill = () => process.kill(stream.daemon.pid, "SIGKILL");
+    const inside = () => proxy.strikeAt(API.endTxn, 2, moment, kill);
+    proxy.strikeAt(API.produce, 2, "request", inside, { cut: false, naming: `${stream.stream}.public.t` });
     if (moment === "request") await stream.sql("COPY t (id) FROM PROGRAM 'seq 1 1000'");
     else await stream.start();
     await stream.daemon.exited();
@@ -164,7 +166,7 @@ test("a daemon stopped with a transaction open, past wal_sender_timeout: the nex
   const freeze = () => {
     frozen = process.kill(first.pid, "SIGSTOP");
   };
-  proxy.strikeAt(API.produce, 3, "reply", freeze, { cut: false });
+  proxy.strikeAt(API.produce, 2, "reply", freeze, { cut: false, naming: `${stream.stream}.public.t` });
   await insert(11, 500);
   await waitFor(() => frozen, { what: "the first to be stopped" });
   const second = stream.spawn({ AFTERIMAGE_KAFKA_BROKERS: stream.brokers.join(",") });

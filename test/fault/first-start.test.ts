@@ -5,7 +5,7 @@ import { waitUntilNoOpenTransaction, waitUntilNothingHeld } from "../../src/sink
 import { Topics } from "../../src/sink/topics.ts";
 import { CapturedStream } from "../support/captured-stream.ts";
 import { API, KafkaProxy } from "../support/kafka-proxy.ts";
-import { kafkaClient, removeTopics } from "../support/topics.ts";
+import { kafkaClient, makeTopics, removeTopics } from "../support/topics.ts";
 
 let stream: CapturedStream;
 let proxy: KafkaProxy | null = null;
@@ -19,10 +19,7 @@ const TABLE = "CREATE TABLE t (id int PRIMARY KEY)";
 
 /** A topic with one committed record that nobody of this stream wrote. */
 async function foreignTopic(topic: string): Promise<void> {
-  const admin = kafkaClient().admin();
-  await admin.connect();
-  await admin.createTopics({ topics: [{ topic, numPartitions: 4 }], waitForLeaders: true });
-  await admin.disconnect();
+  await makeTopics(inject("brokers"), [{ topic, numPartitions: 4 }]);
   const producer = kafkaClient().producer();
   await producer.connect();
   await producer.send({ topic, messages: [{ value: "not ours" }] });
@@ -97,10 +94,7 @@ test("a topic that was deleted and made again: TOPIC_RECREATED", async () => {
   await stream.published();
   await stream.daemon.kill("SIGTERM");
   await removeTopics(stream.brokers, [topic]);
-  const admin = kafkaClient(inject("brokers")).admin();
-  await admin.connect();
-  await admin.createTopics({ topics: [{ topic, numPartitions: 4 }], waitForLeaders: true });
-  await admin.disconnect();
+  await makeTopics(stream.brokers, [{ topic, numPartitions: 4 }]);
   const halted = stream.spawn();
   expect((await halted.exited()).code).not.toBe(0);
   expect(halted.output()).toContain("TOPIC_RECREATED");

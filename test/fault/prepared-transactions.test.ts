@@ -1,9 +1,11 @@
 // Prepared transactions: open for as long as somebody likes, without a session, and whatever restarts. They are published
 // at COMMIT PREPARED, and whoever waits for one says so by its name.
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, inject, onTestFinished, test } from "vitest";
+import { startPostgres } from "../../dev/servers/servers.ts";
 import { parseLsn } from "../../src/event/lsn.ts";
 import { requestSnapshot, statusOf } from "../support/admin.ts";
 import { CapturedStream } from "../support/captured-stream.ts";
+import { slotsReleased } from "../support/database.ts";
 import { listTopics } from "../support/topics.ts";
 import { verifyDatabase } from "../support/verify-run.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -50,7 +52,6 @@ test("a snapshot waits for a prepared transaction that wrote to its table, and t
   const waiting = () =>
     waitFor(async () => (await statusOf(stream.daemon)).snapshot[0]?.waitingFor?.includes(gid("writer")) === true, {
       what: "the status to name the transaction",
-      timeout: 30_000,
     });
   await waiting();
   await stream.daemon.kill();
@@ -61,7 +62,6 @@ test("a snapshot waits for a prepared transaction that wrote to its table, and t
   await stream.sql(`COMMIT PREPARED '${gid("writer")}'`);
   await waitFor(async () => (await statusOf(stream.daemon)).snapshot.length === 0, {
     what: "its end",
-    timeout: 30_000,
   });
   const events = await stream.events();
   const of = (id: number) => events.filter(({ key }) => key?.id === id).at(-1)!.after;
@@ -71,20 +71,24 @@ test("a snapshot waits for a prepared transaction that wrote to its table, and t
 });
 
 test("a first start that a prepared transaction holds up names it; a slot with two_phase is refused, and nothing is made", async () => {
-  stream = await CapturedStream.prepare(TABLE);
+  // Of its own: on the run's server it could be another test's transaction that holds it up.
+  const server = await startPostgres();
+  onTestFinished(() => server.remove());
+  stream = await CapturedStream.prepare(TABLE, {}, { postgresUrl: server.address, brokers: inject("brokers") });
   const slot = `afterimage_${stream.stream}`;
   await prepare("blocker", "INSERT INTO t VALUES (1, 'early')");
   const blocked = stream.spawn({ AFTERIMAGE_STARTUP_WAIT: "1s" });
-  expect(await blocked.exited({ timeout: 60_000 })).toMatchObject({ code: 4 });
+  expect(await blocked.exited()).toMatchObject({ code: 4 });
   expect(blocked.output()).toContain("SLOT_BLOCKED");
   expect(blocked.output()).toContain(`COMMIT PREPARED '${gid("blocker")}'`);
   await stream.sql(`COMMIT PREPARED '${gid("blocker")}'`);
 
   await stream.sql("SELECT pg_create_logical_replication_slot($1, 'pgoutput', false, true)", [slot]);
   const refused = stream.spawn();
-  expect(await refused.exited({ timeout: 60_000 })).not.toMatchObject({ code: 0 });
+  expect(await refused.exited()).not.toMatchObject({ code: 0 });
   expect(refused.output()).toContain("SLOT_TWO_PHASE");
   expect(await listTopics(stream.brokers, `${stream.stream}.`)).toEqual([]);
+  await slotsReleased(stream.database.url);
   await stream.sql("SELECT pg_drop_replication_slot($1)", [slot]);
 
   await stream.start();

@@ -34,7 +34,7 @@ test("SPOOL_FULL, and nothing is lost or doubled once there is room", async ({ s
   writer = new pg.Client({ connectionString: stream.database.url });
   await writer.connect();
   await writer.query("BEGIN; INSERT INTO t SELECT g, repeat('x', 200) FROM generate_series(1, 10000) g");
-  expect(await stream.daemon.exited({ timeout: 60_000 })).toMatchObject({ code: 4 });
+  expect(await stream.daemon.exited()).toMatchObject({ code: 4 });
   expect(stream.daemon.output()).toContain('"code":"SPOOL_FULL"');
   expect((await stream.stored()).map(({ event }) => event.sequence)).toEqual([1]);
   expect(await readdir(folder)).toEqual([]);
@@ -42,8 +42,8 @@ test("SPOOL_FULL, and nothing is lost or doubled once there is room", async ({ s
   await run("mount", ["-o", "remount,size=100m", folder]);
   await stream.start();
   await writer.query("COMMIT");
-  await stream.published(60_000);
+  await stream.published();
   expect((await stream.stored()).map(({ event }) => event.key?.id)).toEqual(
     Array.from({ length: 10_001 }, (_, at) => at),
   );
-}, 180_000);
+});

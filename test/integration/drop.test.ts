@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, beforeEach, expect, inject, test } from "vitest";
 import { spawnCli, spawnDaemon } from "../support/daemon.ts";
 import { createDatabase, slotsReleased, type TestDatabase, unique, uniqueStream } from "../support/database.ts";
-import { deleteTopics, listTopics } from "../support/topics.ts";
+import { deleteTopics, listTopics, makeTopics } from "../support/topics.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 let database: TestDatabase;
@@ -81,11 +81,7 @@ test("a drop that finds everything gone is content", async () => {
 test("only the stream's own topics are deleted; a publication of somebody else's stays", async () => {
   await streamOnce();
   const foreign = `${stream}.not.ours`;
-  const { kafkaClient } = await import("../support/topics.ts");
-  const admin = kafkaClient().admin();
-  await admin.connect();
-  await admin.createTopics({ topics: [{ topic: foreign }], waitForLeaders: true });
-  await admin.disconnect();
+  await makeTopics(inject("brokers"), [{ topic: foreign }]);
   const publication = `afterimage_${stream}`;
   await database.client.query(`DROP PUBLICATION ${publication}; CREATE PUBLICATION ${publication} FOR TABLE items`);
   const dropped = await drop("--yes", "--topics");

@@ -12,7 +12,7 @@ import { EventDecoder } from "../../src/sdk/values/event-decoder.ts";
 import { uniqueStream } from "../support/database.ts";
 import { temporaryFile } from "../support/products-view.ts";
 import { INT8, removeTopics, StreamWriter } from "../support/stream-writer.ts";
-import { kafkaClient } from "../support/topics.ts";
+import { makeTopics } from "../support/topics.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 const TABLE = "public.t";
@@ -36,12 +36,7 @@ async function open() {
   return { stream, writer, topic };
 }
 
-async function createTopic(topic: string): Promise<void> {
-  const admin = kafkaClient().admin();
-  await admin.connect();
-  await admin.createTopics({ waitForLeaders: true, topics: [{ topic, numPartitions: 1 }] });
-  await admin.disconnect();
-}
+const createTopic = (topic: string) => makeTopics(inject("brokers"), [{ topic, numPartitions: 1 }]);
 
 function follow(stream: string) {
   const ids: unknown[] = [];

@@ -9,7 +9,7 @@ import { expect, test } from "vitest";
 import { createDatabase } from "../../dev/servers/database.ts";
 import { freePort, listens } from "../../dev/servers/process.ts";
 import { startKafka, startPostgres } from "../../dev/servers/servers.ts";
-import { kafkaClient, listTopics } from "../support/topics.ts";
+import { listTopics, makeTopics } from "../support/topics.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 test("an own Postgres keeps its address and data through kill, immediate and fast stop", async () => {
@@ -40,11 +40,8 @@ test("an own Postgres keeps its address and data through kill, immediate and fas
 
 test("an own Kafka keeps its address and topics through a kill", async () => {
   const server = await startKafka();
-  const admin = kafkaClient([server.address]).admin();
   try {
-    await admin.connect();
-    await admin.createTopics({ topics: [{ topic: "kept", numPartitions: 1 }], waitForLeaders: true });
-    await admin.disconnect();
+    await makeTopics([server.address], [{ topic: "kept", numPartitions: 1 }]);
     await server.kill();
     await server.start();
     expect(await listTopics([server.address], "kept")).toEqual(["kept"]);

@@ -1,7 +1,7 @@
 // The support that other tests stand on: a fresh database, topics, and the error of a wait in vain.
 import { expect, inject, test } from "vitest";
 import { createDatabase, uniqueStream } from "../support/database.ts";
-import { deleteTopics, kafkaClient, listTopics, readTopic } from "../support/topics.ts";
+import { deleteTopics, kafkaClient, listTopics, makeTopics, readTopic } from "../support/topics.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 test("a database can decode logically, and drop removes it with its slots", async () => {
@@ -26,12 +26,10 @@ test("readTopic gives what is committed, in order, and nothing of an aborted tra
   const stream = uniqueStream();
   const topic = `${stream}.public.t`;
   const kafka = kafkaClient();
-  const admin = kafka.admin();
-  await admin.connect();
   const producer = kafka.producer({ transactionalId: stream, maxInFlightRequests: 1, idempotent: true });
   await producer.connect();
   try {
-    await admin.createTopics({ topics: [{ topic, numPartitions: 2 }], waitForLeaders: true });
+    await makeTopics(brokers, [{ topic, numPartitions: 2 }]);
     expect(await readTopic(brokers, topic)).toEqual([]);
     for (const [value, commit] of [
       ["one", true],
@@ -61,7 +59,6 @@ test("readTopic gives what is committed, in order, and nothing of an aborted tra
     await waitFor(async () => (await listTopics(brokers, stream)).length === 0, { what: "the topic to go" });
   } finally {
     await producer.disconnect();
-    await admin.disconnect();
   }
 });
 

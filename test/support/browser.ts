@@ -37,6 +37,7 @@ export async function openPage(
   const { viewport = DESKTOP, colorScheme = "light", isMobile = false } = options;
   const context = await browser.newContext({ viewport, colorScheme, isMobile, hasTouch: isMobile, locale: "en-GB" });
   onTestFinished(() => context.close());
+  context.setDefaultTimeout(60_000);
   const page = await context.newPage();
   const complaints: string[] = [];
   page.on("pageerror", (error) => complaints.push(error.message));

@@ -72,6 +72,8 @@ export class CapturedStream {
       AFTERIMAGE_ADMIN_PORT: "0",
       // Most tests are of what is committed while they run.
       AFTERIMAGE_SNAPSHOT: "never",
+      // Making a slot waits for every transaction on the server, those of tests that run beside this one too.
+      AFTERIMAGE_STARTUP_WAIT: "2m",
       ...this.#settings,
       ...settings,
     });

@@ -24,6 +24,8 @@ interface Strike {
   readonly moment: "request" | "reply";
   readonly act: () => void;
   readonly cut: boolean;
+  /** Only frames with this text count. */
+  readonly naming: string;
   /** How many frames of that kind are still let through. */
   left: number;
 }
@@ -102,10 +104,11 @@ export class KafkaProxy {
 
   /**
    * At the n-th request of this kind, before the broker gets it, or at its reply, before the client gets that: acts, and
-   * lets nothing of that connection through any more, unless `cut` is false.
+   * lets nothing of that connection through any more, unless `cut` is false. `naming`: only those count that hold this
+   * text, as a topic's name, and no idle progress record that others' WAL has called for.
    */
-  strikeAt(apiKey: number, nth: number, moment: Strike["moment"], act: () => void, { cut = true } = {}): void {
-    this.#strike = { apiKey, moment, act, cut, left: nth - 1 };
+  strikeAt(apiKey: number, nth: number, moment: Strike["moment"], act: () => void, how: Partial<Strike> = {}): void {
+    this.#strike = { apiKey, moment, act, cut: true, naming: "", ...how, left: nth - 1 };
   }
 
   /** Producers that initialise themselves from now on get this transaction timeout in place of their own. */
@@ -204,11 +207,10 @@ export class KafkaProxy {
     }
   }
 
-  #strikes(apiKey: number, moment: Strike["moment"]): boolean {
+  #strikes(apiKey: number, moment: Strike["moment"], frame: Buffer): boolean {
     const strike = this.#strike;
-    if (strike === null || strike.apiKey !== apiKey || strike.moment !== moment || strike.left-- > 0) {
-      return false;
-    }
+    if (strike === null || strike.apiKey !== apiKey || strike.moment !== moment) return false;
+    if (!frame.includes(strike.naming) || strike.left-- > 0) return false;
     this.#strike = null;
     strike.act();
     return strike.cut;
@@ -254,7 +256,7 @@ export class KafkaProxy {
     if (apiKey === API.initProducerId && this.#transactionTimeout !== null) {
       frame.writeInt32BE(this.#transactionTimeout, frame.length - 15); // before id, epoch and tags
     }
-    if (this.#strikes(apiKey, "request")) {
+    if (this.#strikes(apiKey, "request", frame)) {
       link.destroy();
       return;
     }
@@ -280,7 +282,7 @@ export class KafkaProxy {
     if (this.#hidden !== null && apiKey === API.metadata) {
       replace(frame, this.#hidden.alias, this.#hidden.name);
     }
-    const fault = this.#strikes(apiKey, "reply") ? "lose" : this.#faults.get(apiKey)?.shift();
+    const fault = this.#strikes(apiKey, "reply", frame) ? "lose" : this.#faults.get(apiKey)?.shift();
     if (fault === "lose") {
       link.destroy();
       return;

@@ -9,7 +9,7 @@ import { toLsn, ZERO_LSN } from "../../src/event/lsn.ts";
 import { RowEncoder, type RowValues } from "../../src/event/row-encoder.ts";
 import { partitionOf } from "../../src/kafka/murmur2.ts";
 import { unique } from "./database.ts";
-import { kafkaClient, removeTopics as remove } from "./topics.ts";
+import { kafkaClient, makeTopics, removeTopics as remove } from "./topics.ts";
 
 /** Postgres text, null, or UNCHANGED by column; a column left out is null. */
 export type TextRow = Readonly<Record<string, ColumnValue>>;
@@ -69,24 +69,19 @@ export class StreamWriter {
 
   /** Creates the topics that are missing. */
   static async open(options: StreamWriterOptions): Promise<StreamWriter> {
-    const kafka = kafkaClient(options.brokers ?? inject("brokers"));
+    const brokers = options.brokers ?? inject("brokers");
+    const kafka = kafkaClient(brokers);
     const transactionalId = unique(`writer_${options.stream}`);
     const producer = kafka.producer({ transactionalId, idempotent: true, maxInFlightRequests: 1 });
     const writer = new StreamWriter(options, producer);
-    const admin = kafka.admin();
-    await admin.connect();
-    try {
-      await admin.createTopics({
-        waitForLeaders: true,
-        topics: [...writer.topics.values()].map((topic) => ({
-          topic,
-          numPartitions: writer.#partitions,
-          configEntries: [{ name: "message.timestamp.type", value: "LogAppendTime" }],
-        })),
-      });
-    } finally {
-      await admin.disconnect();
-    }
+    await makeTopics(
+      brokers,
+      [...writer.topics.values()].map((topic) => ({
+        topic,
+        numPartitions: writer.#partitions,
+        configEntries: [{ name: "message.timestamp.type", value: "LogAppendTime" }],
+      })),
+    );
     await producer.connect();
     return writer;
   }

@@ -3,7 +3,14 @@ import type { Kafka } from "kafkajs";
 import { inject } from "vitest";
 import { kafkaClient as clientOf } from "../../dev/servers/topics.ts";
 
-export { deleteTopics, listTopics, readTopic, removeTopics, type TopicRecord } from "../../dev/servers/topics.ts";
+export {
+  deleteTopics,
+  listTopics,
+  makeTopics,
+  readTopic,
+  removeTopics,
+  type TopicRecord,
+} from "../../dev/servers/topics.ts";
 
 /** kafkajs's client, silent; of the run's own brokers by default. */
 export function kafkaClient(brokers: string[] = inject("brokers")): Kafka {
