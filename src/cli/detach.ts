@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import type { Config } from "../config/config.ts";
-import { defaultPidFile, isAlive, readPidFile } from "../daemon/pid-file.ts";
+import { defaultPidFile, detachedLog, isAlive, readPidFile } from "../daemon/pid-file.ts";
 import type { DaemonStatus } from "../daemon/status.ts";
 import { AfterimageError, revived } from "../errors.ts";
 import type { Report } from "./report.ts";
@@ -17,7 +17,7 @@ export async function startDetached(config: Config): Promise<void> {
       "Stop it first (afterimage stop), or choose another file with --pid-file.",
     );
   }
-  const logFile = config.log.file ?? `${pidFile.replace(/\.pid$/, "")}.log`;
+  const logFile = config.log.file ?? detachedLog(pidFile);
   const { report, pid } = await spawnDaemon(pidFile, logFile);
   if (report.kind === "failed") throw revived(report);
   process.stdout.write(describeUp(report.status, `process ${pid}, pid file ${pidFile}, log ${logFile}`));

@@ -1,7 +1,9 @@
 // How `stop` and `status` find a daemon: by its admin address, else by the pid file.
+
+import { existsSync } from "node:fs";
 import { loadConfigPart } from "../config/config.ts";
 import { COMMAND_HEADER } from "../daemon/admin-server.ts";
-import { defaultPidFile, isAlive, type PidFile, readPidFile } from "../daemon/pid-file.ts";
+import { defaultPidFile, detachedLog, isAlive, type PidFile, readPidFile } from "../daemon/pid-file.ts";
 import type { DaemonStatus } from "../daemon/status.ts";
 import { AfterimageError } from "../errors.ts";
 import { type Flags, sourcesOf } from "./options.ts";
@@ -20,7 +22,7 @@ const LONG_PATIENCE_MS = 30_000;
 /** Throws NOT_RUNNING, or ADMIN_ADDRESS when something else answers there. */
 export async function findDaemon(flags: Flags): Promise<FoundDaemon> {
   const sources = sourcesOf(flags);
-  const { admin, pidFile: configured } = loadConfigPart(sources, ["admin", "pidFile"]);
+  const { admin, pidFile: configured, log } = loadConfigPart(sources, ["admin", "pidFile", "log"]);
   const stream = streamOf(flags, sources);
   const path = configured ?? (stream === null ? null : defaultPidFile(stream));
   const pidFile = path === null ? null : livePidFile(path);
@@ -41,9 +43,15 @@ export async function findDaemon(flags: Flags): Promise<FoundDaemon> {
       ? `No daemon answers at ${configuredAddress}${path === null ? "" : `, and ${path} names no running one`}.`
       : `At ${configuredAddress} runs the stream ${other.stream}, not ${stream}.`,
     other === null
-      ? "Start it with afterimage start; or name where it runs: --admin-host, --admin-port or --pid-file."
+      ? `${lastWords(path, log.file)}Start it with afterimage start; or name where it runs: --admin-host, --admin-port or --pid-file.`
       : "Name its admin port with --admin-port, or its pid file with --pid-file.",
   );
+}
+
+/** Where a detached daemon that has ended has said why; empty when there is no such log. */
+function lastWords(pidFile: string | null, configured: string | null): string {
+  const log = configured ?? (pidFile === null ? null : detachedLog(pidFile));
+  return log !== null && existsSync(log) ? `What the last one said stands in ${log}. ` : "";
 }
 
 function streamOf(flags: Flags, sources: ReturnType<typeof sourcesOf>): string | null {

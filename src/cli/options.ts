@@ -9,9 +9,9 @@ export const DEFAULT_FILE = "afterimage.yaml";
 /** What commander gives a command: `adminPort`, `config` and so on. */
 export type Flags = Readonly<Record<string, string | boolean | undefined>>;
 
-/** Adds `--config` and the flags of these settings (all of them by default). */
-export function withSettings(command: Command, paths?: readonly string[]): Command {
-  command.addOption(new Option("-c, --config <file>", `YAML file (${DEFAULT_FILE} when it is there)`));
+/** Adds `--config` (unless no file is read) and the flags of these settings (all of them by default). */
+export function withSettings(command: Command, paths?: readonly string[], { file = true } = {}): Command {
+  if (file) command.addOption(new Option("-c, --config <file>", `YAML file (${DEFAULT_FILE} when it is there)`));
   for (const { path, flag, about } of SETTINGS) {
     if (flag !== undefined && (paths === undefined || paths.includes(path))) {
       command.addOption(new Option(flag, about));

@@ -58,6 +58,16 @@ export function buildProgram(): Command {
     .option("--json", "for programs: the status as JSON")
     .action(async (flags: Flags) => (await import("./status.ts")).status(flags));
 
+  withSettings(
+    command(program, "init", "write the SQL that an administrator runs, and a commented configuration; asks no server"),
+    ["stream", "postgres.url", "tables", "snapshot", "kafka.brokers"],
+    { file: false },
+  )
+    .option("--dir <folder>", "where the two files are written (this folder); none is overwritten")
+    .option("--password-file <file>", "the file that will hold the role's password, for the configuration")
+    .option("--failover", "the slot fails over to standbys (PostgreSQL 17 and later)")
+    .action(async (flags: Flags) => (await import("./init.ts")).init(flags));
+
   withSettings(command(program, "doctor", "check Postgres, Kafka and tables, and name the remedy of what is wrong"))
     .option("--json", "for programs: the findings as JSON")
     .action(async (flags: Flags) => (await import("./doctor.ts")).doctor(flags));

@@ -24,6 +24,7 @@ const EXIT_BY_CODE: Readonly<Record<string, number>> = {
   DAEMON_ENDED: EXIT.failure,
   DROP_NOT_CONFIRMED: EXIT.usage,
   VERIFY_NO_TABLES: EXIT.usage,
+  INIT_FILE: EXIT.failure,
   USAGE: EXIT.usage,
 };
 

@@ -10,6 +10,17 @@ export function redactUrl(url: string): string {
   return parsed.href.replace(NO_HOST, "");
 }
 
+/** The URL with neither password nor the parameters that hold one, to be written down; undefined when it is none. */
+export function withoutPassword(url: string): string | undefined {
+  const parsed = parsePostgresUrl(url);
+  if (parsed === undefined) return undefined;
+  parsed.password = "";
+  for (const name of [...parsed.searchParams.keys()]) {
+    if (/password|secret|token/i.test(name)) parsed.searchParams.delete(name);
+  }
+  return parsed.href.replace(NO_HOST, "");
+}
+
 const NO_HOST = "socket.invalid";
 
 /**

@@ -11,6 +11,8 @@ interface NamePattern {
   /** The name itself; null when the part has a wildcard. */
   readonly literal: string | null;
   readonly matches: RegExp;
+  /** The same as a pattern of SQL's LIKE. */
+  readonly like: string;
 }
 
 const PART = '"(?:[^"]|"")+"|[^".!]+';
@@ -29,7 +31,8 @@ function parsePart(text: string): NamePattern {
   const wild = !quoted && name.includes("*");
   const pieces = wild ? name.split("*") : [name];
   const source = pieces.map((piece) => piece.replaceAll(/[\\^$.*+?()[\]{}|]/g, "\\$&")).join(".*");
-  return { literal: wild ? null : name, matches: new RegExp(`^${source}$`, "s") };
+  const like = pieces.map((piece) => piece.replaceAll(/[\\%_]/g, "\\$&")).join("%");
+  return { literal: wild ? null : name, matches: new RegExp(`^${source}$`, "s"), like };
 }
 
 const parsed = new WeakMap<readonly string[], readonly TablePattern[]>();

@@ -9,7 +9,10 @@ import { type Finding, ok, problem, remedy, toWarning } from "../source/finding.
 import { preflightPostgres } from "../source/preflight.ts";
 import { rebuild } from "../source/preflight-slot.ts";
 import { judgeImages } from "./imaged-tables.ts";
-import { checkTopics, connectKafka, kafkaSettings } from "./preflight-kafka.ts";
+import { connectKafka, kafkaSettings } from "./preflight-kafka.ts";
+import { checkDisks } from "./preflight-local.ts";
+import { checkRights } from "./preflight-rights.ts";
+import { checkTopics } from "./preflight-topics.ts";
 import { isSelected } from "./table-resolver.ts";
 
 export type { Finding, Step } from "../source/finding.ts";
@@ -38,6 +41,8 @@ type Checked = Pick<
   | "batch"
   | "snapshot"
   | "snapshotConnections"
+  | "log"
+  | "pidFile"
 > &
   Partial<Pick<Config, "spoolFolder">>;
 
@@ -50,8 +55,8 @@ export async function runDoctor(config: Checked, options: DoctorOptions = {}): P
   signal?.addEventListener("abort", abort);
   try {
     // What is cut off here closes what it opened, each within its own time limit.
-    const findings = await Promise.race([check(config, options), aborted]);
-    return [...findings, ...checkSpool(config.spoolFolder ?? null)];
+    const [findings, disks] = await Promise.race([Promise.all([check(config, options), checkDisks(config)]), aborted]);
+    return [...findings, ...disks, ...checkSpool(config.spoolFolder ?? null)];
   } finally {
     signal?.removeEventListener("abort", abort);
   }
@@ -91,11 +96,18 @@ async function check(config: Checked, options: DoctorOptions): Promise<Finding[]
     if ("finding" in kafka) return [...findings, kafka.finding];
     const close = () => void kafka.connection.close();
     signal?.addEventListener("abort", close);
+    const brokers = ok("KAFKA_UNREACHABLE", `Kafka at ${config.kafka.brokers.join(", ")}`);
+    const rights = await checkRights(kafka.connection, config, tables).catch(asFindings);
+    // Topics that it may not look at can't be judged.
+    if (rights.some(({ severity }) => severity === "error")) {
+      return [...findings, brokers, ...(hasRun ? rights.map(toWarning) : rights)];
+    }
     if (hasSlot === false && (await holdsProgress(kafka.connection, config.stream))) {
       // What a first start would need is beside the point.
       return [slotLost(config), ...findings.filter(({ severity }) => severity === "ok")];
     }
-    return [...findings, ...(await checkTopics(kafka.connection, config, tables).catch(asFinding))];
+    const topics = await checkTopics(kafka.connection, config, tables).catch(asFindings);
+    return [...findings, brokers, ...rights, ...topics];
   } finally {
     hurry.abort();
     const kafka = await kafkaTried;
@@ -114,7 +126,7 @@ function checkSpool(folder: string | null): Finding[] {
     Spool.open(folder, `check-${randomUUID()}`).close();
     return [ok("SPOOL_FAILED", `open transactions can be kept in ${folder}`)];
   } catch (error) {
-    return asFinding(error);
+    return asFindings(error);
   }
 }
 
@@ -126,7 +138,7 @@ function slotLost({ stream, postgres }: Checked): Finding {
   );
 }
 
-function asFinding(error: unknown): Finding[] {
+function asFindings(error: unknown): Finding[] {
   if (!(error instanceof AfterimageError)) throw error;
   return [problem(error.code, error.message, error.advice)];
 }

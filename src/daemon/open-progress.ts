@@ -5,7 +5,7 @@ import type { CapturedTable } from "../capture/captured-table.ts";
 import type { Resolution } from "../capture/relation-cache.ts";
 import type { Config } from "../config/config.ts";
 import { AfterimageError } from "../errors.ts";
-import { formatTableName, parseTableName } from "../event/identifier.ts";
+import { formatTableName, parseTableName, transactionalIdOf } from "../event/identifier.ts";
 import type { TableSchema } from "../event/schema.ts";
 import { failpoint } from "../failpoint.ts";
 import type { KafkaConnection } from "../kafka/connection.ts";
@@ -26,7 +26,13 @@ import { addNewTables, nameUncaptured, publicationLost } from "./open-slot.ts";
 import { resumeOf, sameSettings } from "./resume.ts";
 import { SnapshotBook } from "./snapshot-book.ts";
 import { nameLate, planSnapshots, readUnread } from "./snapshot-plan.ts";
-import { checkStart, publicationChanged, publicationForeign, type ServerFacts } from "./start-checks.ts";
+import {
+  checkStart,
+  publicationChanged,
+  publicationForeign,
+  type ServerFacts,
+  schemasMissing,
+} from "./start-checks.ts";
 import { isExcluded, isSelected, TableResolver } from "./table-resolver.ts";
 
 export interface OpenProgress {
@@ -53,11 +59,12 @@ export interface OpenProgress {
 /** How long one Kafka transaction may take before the broker ends it. */
 export const TRANSACTION_TIMEOUT_MS = 60_000;
 
-/** Only call this while streaming from the slot: it fences every other producer of the stream. */
+/** Only call this while streaming from the slot: it fences every other producer. Once `lost` has an error, none is. */
 export async function openProgress(
   config: Config,
   client: pg.Client,
   connection: KafkaConnection,
+  lost: { readonly error?: Error },
 ): Promise<OpenProgress> {
   const slot = await readSlot(client, config.postgres.slot);
   const publication = await readPublication(client, config.postgres.publication);
@@ -71,8 +78,9 @@ export async function openProgress(
   const topics = new Topics(connection, { stream: config.stream, ...config.kafka, overrides: config.topics });
   await topics.ensureOwn();
   failpoint("progress.topics-made");
+  if (lost.error !== undefined) throw lost.error;
   const producer = new TransactionalProducer(connection, {
-    transactionalId: `afterimage.${config.stream}`,
+    transactionalId: transactionalIdOf(config.stream),
     transactionTimeoutMs: TRANSACTION_TIMEOUT_MS,
   });
   await producer.takeOver();
@@ -214,15 +222,6 @@ async function checkPublication(
     throw publicationChanged(started.publicationXmin, publication.xmin);
   }
   return publication;
-}
-
-/** Ids would be given a second time, and what was recorded of the tables could not be compared. */
-function schemasMissing(topic: string): AfterimageError {
-  return new AfterimageError(
-    "SCHEMAS_MISSING",
-    `Topic ${topic} holds no record, though events were published that refer to some.`,
-    "Somebody deleted it, or its records. Rebuild the stream: afterimage drop STREAM --topics, then start.",
-  );
 }
 
 /**

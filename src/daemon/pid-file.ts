@@ -16,6 +16,9 @@ export function defaultPidFile(stream: string, env: NodeJS.ProcessEnv = process.
   return join(env.XDG_RUNTIME_DIR || tmpdir(), `afterimage-${stream}.pid`);
 }
 
+/** Where `start --detach` writes its log when none is configured: beside the pid file. */
+export const detachedLog = (pidFile: string): string => `${pidFile.replace(/\.pid$/, "")}.log`;
+
 /**
  * Claims the file for this process. Throws ALREADY_RUNNING when a living process holds it, PID_FILE when it can't be
  * written. Returns what removes it again.

@@ -118,3 +118,12 @@ export function publicationChanged(before: number, now: number): AfterimageError
 function halt(code: string, what: string, advice: string): AfterimageError {
   return new AfterimageError(code, what, advice);
 }
+
+/** Ids would be given a second time, and what was recorded of the tables could not be compared. */
+export function schemasMissing(topic: string): AfterimageError {
+  return new AfterimageError(
+    "SCHEMAS_MISSING",
+    `Topic ${topic} holds no record, though events were published that refer to some.`,
+    "Somebody deleted it, or its records. Rebuild the stream: afterimage drop STREAM --topics, then start.",
+  );
+}

@@ -144,7 +144,7 @@ export class StreamSession {
     await keep(resources, async () => watch.stop());
     watch.start(stream.silenceMs);
 
-    const progress = await openProgress(config, catalog, connection);
+    const progress = await openProgress(config, catalog, connection, lost);
     const opened = await openImagesOf(config, catalog, connection, progress);
     await keep(resources, async () => opened?.[Symbol.dispose]());
     const images = opened?.images ?? null;

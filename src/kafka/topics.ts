@@ -18,6 +18,8 @@ export interface TopicDescription {
   readonly id: string;
   /** How many. */
   readonly partitions: number;
+  /** Brokers that hold the partition that the fewest hold. */
+  readonly replicas: number;
 }
 
 const LOOK_AGAIN_MS = 50;
@@ -35,7 +37,8 @@ export async function describeTopics(
     const found = new Map<string, TopicDescription>();
     for (const { error, name, id, partitions } of topics) {
       if (error === ErrorCode.NONE) {
-        found.set(name, { name, id, partitions: partitions.length });
+        const replicas = Math.min(...partitions.map((partition) => partition.replicas));
+        found.set(name, { name, id, partitions: partitions.length, replicas });
       } else if (error === ErrorCode.LEADER_NOT_AVAILABLE) {
         return new Again(notReady(error, "Metadata", `topic ${name}`), LOOK_AGAIN_MS);
       } else if (error !== ErrorCode.UNKNOWN_TOPIC_OR_PARTITION && error !== ErrorCode.INVALID_TOPIC_EXCEPTION) {

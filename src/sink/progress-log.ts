@@ -4,7 +4,10 @@ import { type Progress, parseProgress } from "../event/progress.ts";
 import { parseSchema, type TableSchema } from "../event/schema.ts";
 import { fetchCommitted, readLastCommitted } from "../kafka/committed-reader.ts";
 import type { KafkaConnection } from "../kafka/connection.ts";
+import { Deadline } from "../kafka/deadline.ts";
+import { notReady } from "../kafka/errors.ts";
 import { fetchOffsets } from "../kafka/offsets.ts";
+import { ErrorCode } from "../kafka/protocol/error-code.ts";
 import { describeTopics } from "../kafka/topics.ts";
 
 /** The record that tells how far the stream is; null when none was ever committed. */
@@ -19,17 +22,26 @@ export async function holdsProgress(connection: KafkaConnection, stream: string)
   return (await describeTopics(connection, [topic])).has(topic) && (await readProgress(connection, topic)) !== null;
 }
 
-/** Every schema record of the stream, in order. */
+/**
+ * Every schema record of the stream, in order. Throws KAFKA_NOT_READY when the broker gives nothing of what it says that
+ * it has, for as long as a request may take.
+ */
 export async function readSchemas(connection: KafkaConnection, topic: string): Promise<TableSchema[]> {
   const schemas: TableSchema[] = [];
   const { earliest, lastStable } = await fetchOffsets(connection, topic, 0);
   let offset = earliest;
+  let patience = new Deadline(connection.requestTimeoutMs);
   while (offset < lastStable) {
     const part = (await fetchCommitted(connection, topic, new Map([[0, offset]]), {})).get(0)!;
     for (const { value } of part.records) {
       if (value !== null) {
         schemas.push(parseSchema(value.toString("utf8")));
       }
+    }
+    if (part.nextOffset > offset) {
+      patience = new Deadline(connection.requestTimeoutMs);
+    } else if (patience.passed) {
+      throw notReady(ErrorCode.OFFSET_NOT_AVAILABLE, "Fetch", `topic ${topic} offset ${offset}`);
     }
     offset = part.nextOffset;
   }

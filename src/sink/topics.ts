@@ -5,7 +5,7 @@ import { parseTableName, progressTopic, schemasTopic, tableTopic } from "../even
 import { failpoint } from "../failpoint.ts";
 import type { KafkaConnection } from "../kafka/connection.ts";
 import type { TopicPartition } from "../kafka/protocol/transaction.ts";
-import { createTopic, describeTopics, listTopicNames, type TopicDescription } from "../kafka/topics.ts";
+import { createTopic, describeTopics, listTopicNames, type NewTopic, type TopicDescription } from "../kafka/topics.ts";
 import { waitUntilNothingHeld } from "./held-topics.ts";
 import { holdsCommittedRecord } from "./progress-log.ts";
 
@@ -39,6 +39,22 @@ const COMPACTED = {
   "max.message.bytes": String(16 * 1024 * 1024),
 };
 
+/** The stream's own two topics as they are made: progress, then schemas. */
+export function ownTopics(stream: string, replicationFactor: number): [NewTopic, NewTopic] {
+  return [
+    { name: progressTopic(stream), partitions: 1, replicationFactor, configs: COMPACTED },
+    { name: schemasTopic(stream), partitions: 1, replicationFactor, configs: KEPT_WHOLE },
+  ];
+}
+
+/** A table's topic as it is made. */
+export const newTableTopic = (name: string, partitions: number, replicationFactor: number): NewTopic => ({
+  name,
+  partitions,
+  replicationFactor,
+  configs: KEPT_WHOLE,
+});
+
 /** How long a topic may look absent before it is: brokers learn of a new one a moment later. */
 const ABSENT_FOR_MS = 5_000;
 const LOOK_AGAIN_MS = 100;
@@ -70,8 +86,8 @@ export class Topics {
 
   /** Makes the progress and the schemas topic where they are missing. */
   async ensureOwn(): Promise<void> {
-    await this.#ensure(this.progress, 1, COMPACTED);
-    await this.#ensure(this.schemas, 1, KEPT_WHOLE);
+    const { stream, replicationFactor } = this.#settings;
+    for (const topic of ownTopics(stream, replicationFactor)) await this.#ensure(topic);
   }
 
   /**
@@ -79,7 +95,8 @@ export class Topics {
    * before anything is made.
    */
   async ensureTable(topic: string): Promise<TopicDescription> {
-    return this.#known.get(topic) ?? (await this.#ensure(topic, this.#settings.partitions, KEPT_WHOLE));
+    const { partitions, replicationFactor } = this.#settings;
+    return this.#known.get(topic) ?? (await this.#ensure(newTableTopic(topic, partitions, replicationFactor)));
   }
 
   /** Null when there is no such topic; never makes one. */
@@ -143,12 +160,12 @@ export class Topics {
     }
   }
 
-  async #ensure(name: string, partitions: number, configs: Record<string, string>): Promise<TopicDescription> {
+  async #ensure(topic: NewTopic): Promise<TopicDescription> {
+    const { name, partitions } = topic;
     checkName(name, await listTopicNames(this.#connection));
     let found = await this.find(name);
     if (found === null) {
-      const { replicationFactor } = this.#settings;
-      await createTopic(this.#connection, { name, partitions, replicationFactor, configs });
+      await createTopic(this.#connection, topic);
       failpoint("topics.created");
       found = await this.findExisting(name);
     }

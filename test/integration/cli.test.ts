@@ -251,6 +251,9 @@ describe("the life of a daemon", () => {
     const stopped = await run(["stop", "--pid-file", join(folder, `${stream}.pid`)]);
     expect(stopped).toMatchObject({ code: 0, stderr: "" });
     expect(readPidFile(join(folder, `${stream}.pid`))).toBeNull();
+    const status = await run(["status", ...where]);
+    expect(status.stderr).toContain(`What the last one said stands in ${join(folder, `${stream}.log`)}.`);
+    expect(status.code).toBe(5);
   });
 
   test("start --detach prints the failure of what it started", async () => {

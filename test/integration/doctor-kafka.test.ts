@@ -1,4 +1,7 @@
 // The checks of Kafka before a start: names, partition counts and policies of topics that exist already.
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, inject, test } from "vitest";
 import { loadConfig } from "../../src/config/config.ts";
 import { type Finding, runDoctor } from "../../src/daemon/doctor.ts";
@@ -16,9 +19,10 @@ beforeAll(async () => {
 afterEach(() => deleteTopics(inject("brokers"), stream));
 afterAll(() => database.drop());
 
-async function check(flags: Record<string, string> = {}): Promise<Finding[]> {
+async function check(flags: Record<string, string> = {}, file?: string): Promise<Finding[]> {
   const config = loadConfig({
     env: {},
+    file,
     flags: {
       stream,
       "postgres.url": database.url,
@@ -49,9 +53,15 @@ test("a name that differs only in . and _ collides; another topic for the table 
   await newTopic(`${stream}_public.orders`, 4);
   const [finding, ...others] = await check();
   expect(finding).toMatchObject({ code: "TOPIC_COLLISION", severity: "error" });
-  expect(finding!.remedy).toContain('topics: { "public.orders": "…" }');
+  expect(finding!.steps).toEqual([
+    { kind: "setting", text: `topics: { "public.orders": "${stream}.public.orders-cdc" }` },
+  ]);
   expect(others).toEqual([]);
-  expect(await check({ topics: `public.orders=${stream}-orders` })).toEqual([]);
+  const folder = mkdtempSync(join(tmpdir(), "afterimage-doctor-"));
+  const file = join(folder, "afterimage.yaml");
+  writeFileSync(file, finding!.steps[0]!.text);
+  expect(await check({}, file)).toEqual([]);
+  rmSync(folder, { recursive: true });
 });
 
 test("another partition count; the remedy mends it", async () => {

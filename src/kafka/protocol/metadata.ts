@@ -7,6 +7,8 @@ export interface PartitionMetadata {
   readonly partition: number;
   /** Node id; -1 while there is none. */
   readonly leader: number;
+  /** How many brokers hold it. */
+  readonly replicas: number;
 }
 
 export interface TopicMetadata {
@@ -15,6 +17,8 @@ export interface TopicMetadata {
   /** As Kafka's tools print it: base64url of 16 bytes. */
   readonly id: string;
   readonly partitions: readonly PartitionMetadata[];
+  /** What the client may do with it, a bit for each `AclOperation`; unset unless it was asked for. */
+  readonly operations: number;
 }
 
 export interface ClusterMetadata {
@@ -24,7 +28,7 @@ export interface ClusterMetadata {
 }
 
 /** Version 12 (topic ids). `topics` null means all of them. Never creates a topic. */
-export function metadata(topics: readonly string[] | null): KafkaRequest<ClusterMetadata> {
+export function metadata(topics: readonly string[] | null, { operations = false } = {}): KafkaRequest<ClusterMetadata> {
   return {
     apiKey: 3,
     name: "Metadata",
@@ -38,7 +42,7 @@ export function metadata(topics: readonly string[] | null): KafkaRequest<Cluster
         writer.noTags();
       });
       writer.boolean(false); // allow_auto_topic_creation
-      writer.boolean(false); // include_topic_authorized_operations
+      writer.boolean(operations); // include_topic_authorized_operations
       writer.noTags();
     },
     read(reader) {
@@ -59,15 +63,16 @@ export function metadata(topics: readonly string[] | null): KafkaRequest<Cluster
         const partitions = reader.compactArray((): PartitionMetadata => {
           const partition = { error: reader.int16(), partition: reader.int32(), leader: reader.int32() };
           reader.int32(); // leader epoch
-          for (let list = 0; list < 3; list++) {
-            reader.compactArray(() => reader.int32()); // replicas, in-sync replicas, offline replicas
+          const replicas = reader.compactArray(() => reader.int32()).length;
+          for (let list = 0; list < 2; list++) {
+            reader.compactArray(() => reader.int32()); // in-sync replicas, offline replicas
           }
           reader.skipTags();
-          return partition;
+          return { ...partition, replicas };
         });
-        reader.int32(); // authorized operations
+        const allowed = reader.int32();
         reader.skipTags();
-        return { error, name, id, partitions };
+        return { error, name, id, partitions, operations: allowed };
       });
       return { brokers, controllerId, topics: found };
     },

@@ -10,8 +10,12 @@ export interface NewTopic {
   readonly configs: Readonly<Record<string, string>>;
 }
 
-/** Version 4 (replication factor -1, KIP-464). */
-export function createTopics(topics: readonly NewTopic[], timeoutMs: number): KafkaRequest<{ error: number }[]> {
+/** Version 4 (replication factor -1, KIP-464). `validateOnly`: says what would become of it, and makes nothing. */
+export function createTopics(
+  topics: readonly NewTopic[],
+  timeoutMs: number,
+  { validateOnly = false } = {},
+): KafkaRequest<{ name: string; error: number; message: string | null }[]> {
   return {
     apiKey: 19,
     name: "CreateTopics",
@@ -30,16 +34,11 @@ export function createTopics(topics: readonly NewTopic[], timeoutMs: number): Ka
         });
       });
       writer.int32(timeoutMs);
-      writer.boolean(false); // validate only
+      writer.boolean(validateOnly);
     },
     read(reader) {
       reader.int32(); // throttle time
-      return reader.array(() => {
-        reader.string();
-        const error = reader.int16();
-        reader.string(); // error message
-        return { error };
-      });
+      return reader.array(() => ({ name: reader.string()!, error: reader.int16(), message: reader.string() }));
     },
   };
 }

@@ -1,0 +1,35 @@
+// Room on this machine's disks: a log that can't be written leaves an operator blind.
+import { statfs } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { Config } from "../config/config.ts";
+import { type Finding, warning } from "../source/finding.ts";
+
+const MIB = 1024 ** 2;
+const LEAST_BYTES = 256 * MIB;
+
+/** Codes: DISK_LOW. A folder that isn't there is named when it is written to. */
+export async function checkDisks({ log, pidFile }: Pick<Config, "log" | "pidFile">): Promise<Finding[]> {
+  const folders = new Set([log.file, pidFile].filter((file) => file !== null).map((file) => dirname(file)));
+  const findings: Finding[] = [];
+  for (const folder of folders) {
+    try {
+      const { bavail, bsize } = await statfs(folder);
+      findings.push(...judgeRoom(folder, bavail * bsize));
+    } catch {
+      // It may be made before the start; what can't be written then has its own error.
+    }
+  }
+  return findings;
+}
+
+/** Pure. */
+export function judgeRoom(folder: string, freeBytes: number): Finding[] {
+  if (freeBytes >= LEAST_BYTES) return [];
+  return [
+    warning(
+      "DISK_LOW",
+      `The disk of ${folder} has ${Math.floor(freeBytes / MIB)} MB left: soon the log can't be written.`,
+      "Make room there, or name another folder in log.file and pidFile.",
+    ),
+  ];
+}
