@@ -1,11 +1,14 @@
 // Broken set-ups of Postgres: each is named by its code, its remedy is carried out as it is printed, step by step, and
 // then the finding is gone. On a server of its own, since remedies alter the server's settings; nothing is restarted.
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { type OwnServer, startPostgres } from "../../dev/servers/servers.ts";
+import { loadConfig } from "../../src/config/config.ts";
+import { runDoctor } from "../../src/daemon/doctor.ts";
 import type { Finding, Step } from "../../src/source/finding.ts";
 import { preflightPostgres, type TableChoice } from "../../src/source/preflight.ts";
-import { BROKEN, EMPTY, SLOT } from "../support/broken-postgres.ts";
-import { createDatabase, type TestDatabase } from "../support/database.ts";
+import { BROKEN, DROP_SLOT, EMPTY, SLOT } from "../support/broken-postgres.ts";
+import { spawnCli } from "../support/daemon.ts";
+import { createDatabase, type TestDatabase, uniqueStream } from "../support/database.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 let server: OwnServer;
@@ -66,4 +69,48 @@ test.each(Object.entries(BROKEN))("%s", async (_, broken) => {
     await end();
     for (const statement of [...EMPTY, ...(broken.undo ?? [])]) await database.client.query(statement);
   }
+});
+
+describe("what only a new beginning mends", () => {
+  const BEGUN = [
+    'CREATE TABLE "T" (id int PRIMARY KEY)',
+    "CREATE PUBLICATION p FOR ALL TABLES",
+    "SELECT pg_create_logical_replication_slot('doctor_slot', 'pgoutput')",
+  ];
+  const LOST = [
+    "ALTER SYSTEM SET max_slot_wal_keep_size = '16MB'",
+    "SELECT pg_reload_conf()",
+    ...Array(4).fill("SELECT pg_logical_emit_message(false, 'doctor', 'x'), pg_switch_wal()"),
+    "CHECKPOINT",
+    "ALTER SYSTEM RESET max_slot_wal_keep_size",
+    "SELECT pg_reload_conf()",
+  ];
+  test.each([
+    ["a slot that Postgres has given up", "SLOT_LOST", [...BEGUN, ...LOST]],
+    ["a publication that is gone", "PUBLICATION_LOST", [...BEGUN, "DROP PUBLICATION p"]],
+  ])("%s", async (_, code, statements) => {
+    const env = {
+      AFTERIMAGE_STREAM: uniqueStream(),
+      AFTERIMAGE_POSTGRES_URL: database.url,
+      AFTERIMAGE_POSTGRES_SLOT: SLOT,
+      AFTERIMAGE_POSTGRES_PUBLICATION: "p",
+      AFTERIMAGE_KAFKA_BROKERS: inject("brokers").join(","),
+      AFTERIMAGE_STARTUP_WAIT: "0ms",
+    };
+    const errors = async () => (await runDoctor(loadConfig({ env }))).filter(({ severity }) => severity === "error");
+    try {
+      for (const statement of statements) await database.client.query(statement);
+      const [finding, ...others] = await errors();
+      expect(finding).toMatchObject({ code, steps: [{ kind: "shell", text: expect.any(String) }] });
+      expect(others).toEqual([]);
+      const [program, ...words] = finding!.steps[0]!.text.split(" ");
+      expect(program).toBe("afterimage");
+      // Nobody is here to type the stream's name.
+      const command = spawnCli([...words, "--yes"], env);
+      expect(await command.exited()).toEqual({ code: 0, signal: null });
+      expect(await errors()).toEqual([]);
+    } finally {
+      for (const statement of [...EMPTY, DROP_SLOT]) await database.client.query(statement);
+    }
+  });
 });

@@ -26,7 +26,7 @@ export interface Broken {
 
 export const SLOT = "doctor_slot";
 const makeSlot = (plugin = "pgoutput") => `SELECT pg_create_logical_replication_slot('${SLOT}', '${plugin}')`;
-const dropSlot = `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = '${SLOT}'`;
+export const DROP_SLOT = `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = '${SLOT}'`;
 const KEYED = 'CREATE TABLE "T" (id int PRIMARY KEY, note text)';
 const LARGE = `INSERT INTO "T" SELECT g, string_agg(md5(g::text || i), '') FROM generate_series(1, 3) g, generate_series(1, 400) i GROUP BY g`;
 const LEAST = `CREATE ROLE "cdc ""role'" LOGIN REPLICATION PASSWORD 'x'`;
@@ -213,7 +213,7 @@ export const BROKEN: Record<string, Broken> = {
       ...Array(4).fill("SELECT pg_logical_emit_message(false, 'doctor', 'x'), pg_switch_wal()"),
     ],
     besides: ["SLOT_WAL_SHORT"],
-    undo: [dropSlot, ...reset("max_slot_wal_keep_size")],
+    undo: [DROP_SLOT, ...reset("max_slot_wal_keep_size")],
   },
   "a slot for something else": {
     code: "SLOT_FOREIGN",
@@ -228,7 +228,7 @@ export const BROKEN: Record<string, Broken> = {
       thief.lost.catch(() => undefined); // the remedy ends it
       return () => thief.close();
     },
-    undo: [dropSlot],
+    undo: [DROP_SLOT],
   },
   "a prepared transaction that making the slot waits for": {
     code: "SLOT_BLOCKED",
