@@ -43,7 +43,14 @@ BEGIN
   IF current_database() <> ${quoteLiteral(database)} THEN
     RAISE EXCEPTION 'This is database %, not the one that the file is for.', current_database();
   END IF;
-  IF current_setting('wal_level') <> 'logical' THEN
+${
+  target.failover
+    ? `  IF current_setting('server_version_num')::int < 170000 THEN
+    RAISE EXCEPTION 'Slots fail over since PostgreSQL 17 only.';
+  END IF;
+`
+    : ""
+}  IF current_setting('wal_level') <> 'logical' THEN
     RAISE EXCEPTION 'wal_level is %, it must be logical.', current_setting('wal_level')
       USING HINT = 'ALTER SYSTEM SET wal_level = logical; then restart Postgres, and run this again.';
   END IF;

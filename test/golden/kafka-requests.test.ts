@@ -135,8 +135,14 @@ test("a reply of Metadata 12, with a tagged field that this client does not know
     brokers: [{ nodeId: 1, host: "localhost", port: 9092 }],
     controllerId: 1,
     topics: [
-      { error: 3, name: "n", id: "AAAAAAAAAAAAAAAAAAAAAA", partitions: [] },
-      { error: 0, name: "t", id: "7daS2RGzQCSpzsaCWunrAA", partitions: [{ error: 0, partition: 0, leader: 1 }] },
+      { error: 3, name: "n", id: "AAAAAAAAAAAAAAAAAAAAAA", partitions: [], operations: -0x8000_0000 },
+      {
+        error: 0,
+        name: "t",
+        id: "7daS2RGzQCSpzsaCWunrAA",
+        partitions: [{ error: 0, partition: 0, leader: 1, replicas: 1 }],
+        operations: -0x8000_0000,
+      },
     ],
   });
 });
