@@ -65,6 +65,7 @@ const SLOT: SlotFacts = {
   safeBytes: null,
   active: null,
   failover: false,
+  twoPhase: false,
 };
 const judgeOne = (facts: Partial<SlotFacts>) =>
   judgeSlot({ ...SLOT, ...facts }, { name: "s", stream: "shop", database: "shop" }).filter(
