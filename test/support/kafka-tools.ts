@@ -1,11 +1,14 @@
 // Command lines of Kafka's shell scripts: run by the scripts' own programs, or, since each of these takes a Java machine
 // seconds to start, by the same requests that these send.
-import { AclOperationTypes, AclPermissionTypes, AclResourceTypes, ResourcePatternTypes } from "kafkajs";
+import kafkajs from "kafkajs";
 import { kafkaClassPath } from "../../dev/servers/embedded-kafka.ts";
 import { run } from "../../dev/servers/process.ts";
 import { KafkaConnection } from "../../src/kafka/connection.ts";
 import type { KafkaRequest } from "../../src/kafka/protocol/request.ts";
 import { kafkaClient } from "./topics.ts";
+
+// Node doesn't see these among the names that the package exports.
+const { AclOperationTypes, AclPermissionTypes, AclResourceTypes, ResourcePatternTypes } = kafkajs;
 
 const MAIN: Readonly<Record<string, string>> = {
   "kafka-acls.sh": "org.apache.kafka.tools.AclCommand",
@@ -70,7 +73,7 @@ export async function doAsKafkaTool(command: string): Promise<void> {
   if (given.size > 0) throw new Error(`Not known here: ${[...given.keys()]} of ${command}`);
 }
 
-function resource(take: (name: string) => string[]): [type: AclResourceTypes, name: string] {
+function resource(take: (name: string) => string[]): [type: number, name: string] {
   const [topic] = take("--topic");
   if (topic !== undefined) return [AclResourceTypes.TOPIC, topic];
   const [transactionalId] = take("--transactional-id");
@@ -79,7 +82,7 @@ function resource(take: (name: string) => string[]): [type: AclResourceTypes, na
   throw new Error("The command names no resource.");
 }
 
-const OPERATIONS: Readonly<Record<string, AclOperationTypes>> = {
+const OPERATIONS: Readonly<Record<string, number>> = {
   All: AclOperationTypes.ALL,
   Read: AclOperationTypes.READ,
   Write: AclOperationTypes.WRITE,
