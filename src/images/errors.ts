@@ -20,6 +20,9 @@ export function imagesStep<T>(file: string, step: () => T): T {
 }
 
 function asImagesError(file: string, cause: unknown): unknown {
+  if (cause instanceof Error && "syscall" in cause && "code" in cause) {
+    return failed(file, String(cause.code), CANT_OPEN, cause);
+  }
   if (!(cause instanceof Error && "errcode" in cause && typeof cause.errcode === "number")) {
     return cause;
   }
@@ -33,12 +36,13 @@ function asImagesError(file: string, cause: unknown): unknown {
     );
   }
   const text = "errstr" in cause ? String(cause.errstr) : "";
-  return new AfterimageError(
-    "IMAGES_FAILED",
-    `The images' file ${file} can't be used: SQLite's result code ${cause.errcode}, ${text}.`,
-    remedyOf(code),
-    { cause },
-  );
+  return failed(file, `SQLite's result code ${cause.errcode}, ${text}`, code, cause);
+}
+
+function failed(file: string, why: string, code: number, cause: Error): AfterimageError {
+  return new AfterimageError("IMAGES_FAILED", `The images' file ${file} can't be used: ${why}.`, remedyOf(code), {
+    cause,
+  });
 }
 
 function remedyOf(code: number): string {

@@ -1,5 +1,6 @@
 // The file that holds the last row of every key: one SQLite table for each captured table, and what the rows account
 // for, changed in one transaction. Only what is durable in Kafka may be written to it: nothing here can be taken back.
+import { closeSync, openSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { formatLsn, type Lsn, parseLsn, ZERO_LSN } from "../event/lsn.ts";
 import { fileForeign, imagesStep } from "./errors.ts";
@@ -72,7 +73,11 @@ export class ImageFile {
    * (`sequence` is its last), is emptied. Throws IMAGES_LOCKED, IMAGES_FAILED or IMAGES_FILE_FOREIGN.
    */
   static open(path: string, identity: StreamIdentity, sequence: number): ImageFile {
-    const database = imagesStep(path, () => new DatabaseSync(path, { timeout: 0 }));
+    const database = imagesStep(path, () => {
+      // It holds rows: nobody else's to read. What SQLite puts beside it gets the same mode.
+      closeSync(openSync(path, "a", 0o600));
+      return new DatabaseSync(path, { timeout: 0 });
+    });
     try {
       return imagesStep(path, () => {
         // Held until the process ends, however it dies.

@@ -1,5 +1,5 @@
 // The rows that an event finds are those that the stream told last, before and after they are stored, and nothing else.
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -182,6 +182,15 @@ test("what is another server's, database's or epoch's, or beyond the stream's en
     store(images, 4);
     expect(known(reopen(3), 4, "a")).toBeNull();
   }
+});
+
+test("others may not read the rows", () => {
+  put(table(), 1, "a", ["1", "secret"]);
+  const modes = readdirSync(folder).map((name) => [name, statSync(join(folder, name)).mode & 0o077]);
+  expect(modes).toEqual([
+    ["a.images", 0],
+    ["a.images-wal", 0],
+  ]);
 });
 
 test("a second process, another stream's file and another program's are refused by name, and left as they are", () => {
