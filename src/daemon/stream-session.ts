@@ -272,7 +272,7 @@ export class StreamSession {
       if (await this.#progress.hasUnread(this.#sensor, null)) {
         this.stop();
       }
-      return [...notes, ...this.#snapshotter.notes, ...(this.#images?.notes ?? [])];
+      return [...notes, ...this.#snapshotter.notes, ...(this.#images?.notes(this.snapshots) ?? [])];
     } catch (error) {
       // A lost connection ends the session by itself, after what is to be done before; a Kafka that is away for a while
       // is waited for.

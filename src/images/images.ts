@@ -68,10 +68,10 @@ export class Images {
     failpoint("images.stored");
   }
 
-  /** What an operator should know. */
-  get notes(): string[] {
+  /** What an operator should know; nothing of the tables that are being read. */
+  notes(beingRead: readonly { readonly table: string }[]): string[] {
     return [...this.#tables.values()]
-      .filter((images) => !images.whole)
+      .filter((images) => !images.whole && !beingRead.some(({ table }) => table === images.table))
       .map(
         ({ table }) =>
           `Not every row of ${table} has an image yet: one that the stream never told gets none before it is written. afterimage snapshot ${table} brings them all.`,
