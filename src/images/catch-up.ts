@@ -14,7 +14,7 @@ import type { TableImages } from "./table-images.ts";
 
 type StoredEvent = ReturnType<typeof parseStored>;
 
-interface Read {
+export interface Read {
   readonly record: CommittedRecord;
   readonly json: string;
   readonly event: StoredEvent;
@@ -64,7 +64,7 @@ export async function catchUp(
   for (let read = await reader.next(); read !== null; read = await reader.next()) {
     // Copies of a barrier have one sequence.
     if (read.event.sequence > images.sequence) {
-      note(images, read, shapeOf);
+      noteStored(images, read, shapeOf);
       noted++;
     }
     positions.set(read.record.partition, { sequence: read.event.sequence, offset: read.record.offset });
@@ -76,7 +76,12 @@ export async function catchUp(
   store();
 }
 
-function note(images: TableImages, { event, json, record }: Read, shapeOf: (id: number) => RowEncoder): void {
+/** What `Images` makes of an event that is numbered now, of one that the topic holds. */
+export function noteStored(
+  images: TableImages,
+  { event, json, record }: Read,
+  shapeOf: (id: number) => RowEncoder,
+): void {
   const { operation, sequence } = event;
   if (operation === "gap") {
     images.gap(sequence);
@@ -90,7 +95,7 @@ function note(images: TableImages, { event, json, record }: Read, shapeOf: (id: 
     return;
   }
   const { schema } = shapeOf(event.schema);
-  images.begin(schema, sequence, parseLsn(event.transaction.lsn));
+  images.begin(schema, sequence, operation === "read" ? null : parseLsn(event.transaction.lsn));
   if (operation === "truncate") {
     images.truncated();
     return;

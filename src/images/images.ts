@@ -1,7 +1,6 @@
 // The last row of every key of the tables that were asked for: makes `before` whole, and fills in values that Postgres
 // did not send. The file holds what is durable in Kafka, `TableImages` what was numbered since.
 import type { CapturedEvent } from "../capture/sequencer.ts";
-import { parseLsn } from "../event/lsn.ts";
 import type { CommitVector, Progress } from "../event/progress.ts";
 import type { RowEncoder } from "../event/row-encoder.ts";
 import { failpoint } from "../failpoint.ts";
@@ -91,7 +90,7 @@ function noteOwn(images: TableImages, { schema }: RowEncoder, key: string | null
       images.sweep(event.sequence, event.since);
       return;
     default:
-      images.begin(schema, event.sequence, parseLsn(event.transaction.lsn));
+      images.begin(schema, event.sequence, null);
       images.put(key!, valuesOf(json, "after", schema)!);
   }
 }

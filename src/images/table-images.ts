@@ -62,19 +62,19 @@ export class TableImages {
   /**
    * An event of a row. When its shape is another one than that of the rows so far, all are forgotten: nothing tells
    * which column of the one is which of the other. The catalogue, from which the shape is, may have been read later than
-   * where the change stands, so nothing below that position is kept either.
+   * where the change stands, so nothing below that position is kept either. `committedAt` is null for a row that a
+   * snapshot read: that was after the catalogue.
    */
-  begin(schema: TableSchema, sequence: number, lsn: Lsn): void {
+  begin(schema: TableSchema, sequence: number, committedAt: Lsn | null): void {
     this.#at = sequence;
     const before = this.#state.schema;
     if (before !== schema.schema) {
-      this.#state = { ...this.#state, schema: schema.schema };
+      this.#state = { ...this.#state, schema: schema.schema, trustFrom: schema.readAt, moving: null };
       if (before !== null) {
-        this.#state = { ...this.#state, trustFrom: schema.readAt, moving: null };
         this.#clear(false);
       }
     }
-    this.#trusted = lsn >= this.#state.trustFrom;
+    this.#trusted = committedAt === null || committedAt >= this.#state.trustFrom;
   }
 
   /** The row of this key as the stream told it last; null when that is not known, or there is none. */

@@ -1,5 +1,4 @@
 // Writes rows to the images' file that is named until that fails; prints the last sequence stored, and the error.
-import type { Lsn } from "../../../src/event/lsn.ts";
 import { ImageFile } from "../../../src/images/image-file.ts";
 import { TableImages } from "../../../src/images/table-images.ts";
 import { tableSchema } from "../event/tables.ts";
@@ -16,7 +15,7 @@ let stored = 0;
 try {
   for (;;) {
     for (let sequence = stored + 1; sequence <= stored + ROWS_A_STEP; sequence++) {
-      images.begin(shape, sequence, 1n as Lsn);
+      images.begin(shape, sequence, null);
       images.put(String(sequence), [String(sequence), "x".repeat(500)]);
     }
     file.transaction(() => images.store(stored + ROWS_A_STEP, new Map()), stored + ROWS_A_STEP);

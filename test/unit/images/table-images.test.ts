@@ -17,7 +17,7 @@ const SHAPE = {
     ],
     { id: 1 },
   ),
-  readAt: lsn(10),
+  readAt: lsn(0),
 };
 const IDENTITY: StreamIdentity = { stream: "shop", systemId: "7", database: 5, epoch: 1 };
 
