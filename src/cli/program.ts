@@ -46,6 +46,11 @@ export function buildProgram(): Command {
 
   withSettings(command(program, "start", "capture changes and publish them, until stopped"))
     .option("-d, --detach", "return once the daemon streams or stands by, and leave it running")
+    .option(
+      "--new-epoch",
+      "go on after changes were lost: says what is missing, makes a new slot, reads every table again",
+    )
+    .option("--force", "with --new-epoch: also when nothing is seen to be lost")
     .addOption(new Option("--detached-child").hideHelp())
     .addHelpText("after", START_NOTES)
     .action(async (flags: Flags) => (await import("./start.ts")).start(flags));

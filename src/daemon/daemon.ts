@@ -12,6 +12,7 @@ import { backoffMs } from "./backoff.ts";
 import { findingsError, runDoctor } from "./doctor.ts";
 import { decide, reported } from "./error-policy.ts";
 import { Lifecycle } from "./lifecycle.ts";
+import { type EpochWish, epochWish } from "./new-epoch.ts";
 import type { DaemonStatus, State } from "./status.ts";
 import { StatusBoard } from "./status-board.ts";
 import { StreamSession } from "./stream-session.ts";
@@ -36,8 +37,14 @@ const OPENING_MS = 5_000;
 
 const VERSION: string = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")).version;
 
-export function createDaemon(config: Config, { logger }: { logger: DaemonLogger }): Daemon {
-  return new RunningDaemon(config, logger);
+export interface DaemonOptions {
+  readonly logger: DaemonLogger;
+  /** Begins a new epoch before it streams. Throws NEW_EPOCH_NOT_NEEDED, unless forced, when nothing is seen to be lost. */
+  readonly newEpoch?: { readonly force: boolean } | undefined;
+}
+
+export function createDaemon(config: Config, options: DaemonOptions): Daemon {
+  return new RunningDaemon(config, options);
 }
 
 class RunningDaemon implements Daemon {
@@ -50,10 +57,13 @@ class RunningDaemon implements Daemon {
   #session: StreamSession | null = null;
   /** It has streamed or stood by: the settings are right, and what fails from now on may pass. */
   #hasRun = false;
+  /** A new epoch that was asked for; done once, however often the stream is opened. */
+  readonly #epochWish: EpochWish | null;
 
-  constructor(config: Config, logger: DaemonLogger) {
+  constructor(config: Config, { logger, newEpoch }: DaemonOptions) {
     this.#config = config;
     this.#logger = logger;
+    this.#epochWish = newEpoch === undefined ? null : epochWish(newEpoch.force);
     this.#lifecycle = new Lifecycle((state) => logger.info({ state }, DESCRIBED[state]));
     this.#board = new StatusBoard(config, VERSION);
   }
@@ -146,12 +156,15 @@ class RunningDaemon implements Daemon {
 
   async #preflight(): Promise<void> {
     this.#lifecycle.transitionTo("preflight");
-    const findings = await runDoctor(this.#config, {
+    const newEpoch = this.#epochWish !== null && !this.#epochWish.done;
+    const found = await runDoctor(this.#config, {
       waitMs: this.#hasRun ? 0 : this.#config.startup.waitMs,
       onWaiting: (line) => this.#logger.warn({}, line),
       signal: this.#stopping.signal,
       hasRun: this.#hasRun,
+      newEpoch,
     });
+    const findings = newEpoch ? found.filter(({ code }) => code !== "SLOT_LOST") : found;
     for (const { code, severity, what, remedy } of findings) {
       if (severity === "warning") {
         this.#logger.warn({ code, remedy }, what);
@@ -168,7 +181,7 @@ class RunningDaemon implements Daemon {
     const { signal } = this.#stopping;
     for (;;) {
       try {
-        this.#session = await this.#untilStopped(StreamSession.open(this.#config, signal));
+        this.#session = await this.#untilStopped(this.#open());
         break;
       } catch (error) {
         if (decide(error, this.#hasRun) !== "standby") {
@@ -199,6 +212,17 @@ class RunningDaemon implements Daemon {
       this.#lifecycle.transitionTo(stateOf(session));
     }
     await this.#board.watch(session, running, (trouble) => this.#onLook(trouble), onNote);
+  }
+
+  async #open(): Promise<StreamSession> {
+    const wish = this.#epochWish;
+    const isNew = wish !== null && !wish.done;
+    const session = await StreamSession.open(this.#config, this.#stopping.signal, undefined, wish);
+    if (isNew) {
+      const { epoch } = session.progress;
+      this.#logger.warn({ epoch, reason: wish.reason }, "a new epoch begins; every table is read again");
+    }
+    return session;
   }
 
   /** The result, but a stop does not wait long for what is being opened: whatever it opens is closed again. */

@@ -8,6 +8,7 @@ import { holdsProgress } from "../sink/progress-log.ts";
 import { type Finding, ok, problem } from "../source/finding.ts";
 import { preflightPostgres } from "../source/preflight.ts";
 import { checkTopics, connectKafka, kafkaSettings } from "./preflight-kafka.ts";
+import { NEW_EPOCH } from "./start-checks.ts";
 import { isSelected } from "./table-resolver.ts";
 
 export type { Finding } from "../source/finding.ts";
@@ -21,6 +22,8 @@ export interface DoctorOptions {
   readonly signal?: AbortSignal;
   /** The stream has run: new tables that can't be captured are warnings. */
   readonly hasRun?: boolean;
+  /** A slot or publication that is gone is no error: a new epoch makes it, as a first start does. */
+  readonly newEpoch?: boolean;
 }
 
 type Checked = Pick<Config, "stream" | "postgres" | "tables" | "keyless" | "topics" | "kafka" | "startup"> &
@@ -43,7 +46,7 @@ export async function runDoctor(config: Checked, options: DoctorOptions = {}): P
 }
 
 async function check(config: Checked, options: DoctorOptions): Promise<Finding[]> {
-  const { waitMs = config.startup.waitMs, onWaiting, signal, hasRun = false } = options;
+  const { waitMs = config.startup.waitMs, onWaiting, signal, hasRun = false, newEpoch = false } = options;
   const patience = {
     waitMs,
     ...(onWaiting === undefined ? {} : { onWaiting }),
@@ -54,7 +57,7 @@ async function check(config: Checked, options: DoctorOptions): Promise<Finding[]
   const kafkaTried = connectKafka(kafkaSettings(config.kafka), { ...patience, signal: either });
   try {
     const { findings, tables, hasSlot } = await preflightPostgres(
-      { ...config.postgres, hasRun },
+      { ...config.postgres, hasRun, newEpoch },
       {
         captures: (table) => isSelected(config.tables, table),
         keyless: (schema, table) => matchesTable(config.keyless, schema, table),
@@ -67,7 +70,7 @@ async function check(config: Checked, options: DoctorOptions): Promise<Finding[]
     if ("finding" in kafka) return [...findings, kafka.finding];
     const close = () => void kafka.connection.close();
     signal?.addEventListener("abort", close);
-    if (hasSlot === false && (await holdsProgress(kafka.connection, config.stream))) {
+    if (!newEpoch && hasSlot === false && (await holdsProgress(kafka.connection, config.stream))) {
       // What a first start would need is beside the point.
       return [slotLost(config), ...findings.filter(({ severity }) => severity === "ok")];
     }
@@ -96,7 +99,7 @@ function slotLost({ stream, postgres }: Checked): Finding {
   return problem(
     "SLOT_LOST",
     `Replication slot ${postgres.slot} is gone, though stream ${stream} has been published: changes after its position are lost.`,
-    `Rebuild the stream: afterimage drop ${stream} --topics, then start.`,
+    `${NEW_EPOCH} Or rebuild the stream: afterimage drop ${stream} --topics, then start.`,
   );
 }
 

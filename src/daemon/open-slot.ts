@@ -15,6 +15,7 @@ import {
 } from "../source/publication.ts";
 import { errorCode } from "../source/session.ts";
 import { createSlot, readSlot, type SlotState, TWO_PHASE_REMEDY, twoPhaseSlot } from "../source/slot.ts";
+import { NEW_EPOCH } from "./start-checks.ts";
 import { isSelected } from "./table-resolver.ts";
 
 /**
@@ -67,15 +68,15 @@ export function publicationLost(stream: string, publication: string): Afterimage
   return new AfterimageError(
     "PUBLICATION_LOST",
     `Publication ${publication} is gone: Postgres leaves out what is written while it is missing.`,
-    `Rebuild the stream: afterimage drop ${stream} --topics, then start.`,
+    `${NEW_EPOCH} Or rebuild the stream: afterimage drop ${stream} --topics, then start.`,
   );
 }
 
-function slotLost(stream: string, what: string, cause?: unknown): AfterimageError {
+export function slotLost(stream: string, what: string, cause?: unknown): AfterimageError {
   return new AfterimageError(
     "SLOT_LOST",
     `${what}: changes after the stored position are lost.`,
-    `Rebuild the stream: afterimage drop ${stream} --topics, then start. To keep slots from being lost, raise max_slot_wal_keep_size.`,
+    `${NEW_EPOCH} Or rebuild the stream: afterimage drop ${stream} --topics, then start. To keep slots from being lost, raise max_slot_wal_keep_size.`,
     { cause },
   );
 }

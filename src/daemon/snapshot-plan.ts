@@ -20,8 +20,12 @@ export interface SnapshotPlan {
 const LOOK_MS = 10_000;
 const TOO_LONG = "57014";
 
-/** Throws SNAPSHOT_NOT_ALLOWED. */
-export async function planSnapshots(client: pg.Client, tables: readonly CapturedTable[]): Promise<SnapshotPlan> {
+/** `all`: empty tables too, since views may hold rows of them. Throws SNAPSHOT_NOT_ALLOWED. */
+export async function planSnapshots(
+  client: pg.Client,
+  tables: readonly CapturedTable[],
+  all = false,
+): Promise<SnapshotPlan> {
   const state: TableSnapshot[] = [];
   const notes: string[] = [];
   for (const table of tables) {
@@ -29,7 +33,7 @@ export async function planSnapshots(client: pg.Client, tables: readonly Captured
     // In this order: a writer that is over in between has left its rows for the look. Idle ones too: what they wrote
     // before the table was published is never streamed.
     const writers = await readWriters(client, oid, true);
-    if ((await isEmpty(client, table)) && writers.length === 0) {
+    if ((await isEmpty(client, table)) && writers.length === 0 && !all) {
       continue;
     }
     if (table.encoder.hasKey) {

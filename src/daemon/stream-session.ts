@@ -17,10 +17,12 @@ import { cancelStatement, closeSql, connectSql, errorCode, isConnectionLoss } fr
 import { SilenceWatch } from "../source/silence-watch.ts";
 import { readSlotLag } from "../source/slot.ts";
 import type { Connections } from "./connections.ts";
+import { type EpochWish, prepareEpoch } from "./new-epoch.ts";
 import { type OpenProgress, openProgress } from "./open-progress.ts";
 import { ensureSlot, streamLost } from "./open-slot.ts";
 import { kafkaSettings } from "./preflight-kafka.ts";
 import { keep, openSource } from "./resources.ts";
+import type { Lost } from "./session-opening.ts";
 import { ADMIN_SHUTDOWN, drainThenFail } from "./shutdown-drain.ts";
 import { Snapshotter } from "./snapshotter.ts";
 import type { SnapshotStatus } from "./status.ts";
@@ -37,17 +39,6 @@ const CONNECTIONS: Connections = {
 export interface Lag {
   readonly insertLsn: Lsn;
   readonly retainedBytes: number;
-}
-
-/** What is known of the connections while a session is opened. */
-interface Lost {
-  /** The first loss. */
-  error?: Error;
-  onLost: (error: Error) => void;
-  /** The connection that makes publication and slot. */
-  catalog: pg.Client | null;
-  /** The attempt has failed: that the stream is then closed is no loss of it. */
-  isOver: boolean;
 }
 
 export class StreamSession {
@@ -87,6 +78,7 @@ export class StreamSession {
     config: Config,
     signal: AbortSignal,
     connections: Connections = CONNECTIONS,
+    wish: EpochWish | null = null,
   ): Promise<StreamSession> {
     signal.throwIfAborted();
     const resources = new AsyncDisposableStack();
@@ -107,7 +99,7 @@ export class StreamSession {
     const onAbort = () => void abort();
     signal.addEventListener("abort", onAbort);
     try {
-      const session = await StreamSession.#open(config, resources, lost, signal, connections);
+      const session = await StreamSession.#open(config, resources, lost, signal, connections, wish);
       if (lost.error !== undefined) {
         throw lost.error;
       }
@@ -128,6 +120,7 @@ export class StreamSession {
     lost: Lost,
     signal: AbortSignal,
     connections: Connections,
+    wish: EpochWish | null,
   ): Promise<StreamSession> {
     const name = `afterimage ${config.stream}`;
     const onLost = (error: Error) => lost.onLost(error);
@@ -142,6 +135,9 @@ export class StreamSession {
 
     const hasProgress = await holdsProgress(connection, config.stream);
     failpoint("session.progress-looked-for");
+    if (wish !== null && !wish.done) {
+      await prepareEpoch(catalog, connection, config, wish);
+    }
     while (!(await ensureSlot(catalog, config, hasProgress))) {
       // Another daemon was making it: look again.
     }
@@ -163,7 +159,7 @@ export class StreamSession {
     await keep(resources, async () => watch.stop());
     watch.start(stream.silenceMs);
 
-    const progress = await openProgress(config, catalog, connection);
+    const progress = await openProgress(config, catalog, connection, wish);
     const absence = new Absence();
     const source = openSource(stream, config, progress.server.systemId, (error) => pipeline.fail(error));
     await keep(resources, async () => source.close());

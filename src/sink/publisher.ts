@@ -33,8 +33,8 @@ export interface PublisherOptions {
   readonly transactionTimeoutMs: number;
   /** The progress topic's end when `progress` was read from it. */
   readonly progressEnd: bigint;
-  /** No progress record was ever stored. */
-  readonly isFirstStart: boolean;
+  /** The record that was read; null before the first. `progress` may be of the next epoch, and is not stored then. */
+  readonly stored: Progress | null;
   /** Schema records that are written already, by id. */
   readonly knownSchemas: Iterable<number>;
   /** How long one batch may wait for a Kafka that doesn't take it; `Absence`'s own by default. */
@@ -49,9 +49,10 @@ export class Publisher {
   #progress: Progress;
   /** Where the next progress record has to stand: else something stands between it and the last one that was read. */
   #progressEnd: bigint;
-  #storedNothing: boolean;
+  /** The record that stands in the topic; null before the first. */
+  #stored: Progress | null;
 
-  /** `progress` is the record stored last. */
+  /** `progress` is the record stored last, or what it is to go on from. */
   constructor(
     connection: KafkaConnection,
     producer: TransactionalProducer,
@@ -62,7 +63,7 @@ export class Publisher {
     this.#producer = producer;
     this.#progress = progress;
     this.#progressEnd = options.progressEnd;
-    this.#storedNothing = options.isFirstStart;
+    this.#stored = options.stored;
     this.#options = options;
     this.#writtenSchemas = new Set(options.knownSchemas);
   }
@@ -104,7 +105,7 @@ export class Publisher {
       this.#writtenSchemas.add(schema);
     }
     this.#progress = stored;
-    this.#storedNothing = false;
+    this.#stored = stored;
     return stored;
   }
 
@@ -115,12 +116,15 @@ export class Publisher {
     await waitUntilNothingHeld(this.#connection, placesOf(groupByPartition(batch.events)), transactionTimeoutMs);
     const stored = await readProgress(this.#connection, progressTopic);
     const before = this.#progress;
-    const unchanged =
-      stored === null ? this.#storedNothing : stored.sequence === before.sequence && stored.endLsn === before.endLsn;
-    if (unchanged) {
+    if (isSameRecord(stored, this.#stored)) {
       return null;
     }
-    if (stored !== null && stored.firstSequence === before.sequence + 1 && stored.endLsn >= before.endLsn) {
+    if (
+      stored !== null &&
+      stored.epoch === before.epoch &&
+      stored.firstSequence === before.sequence + 1 &&
+      stored.endLsn >= before.endLsn
+    ) {
       return stored;
     }
     // Another daemon may have taken over since this one was re-initialised: then it is the one to say how far it is.
@@ -198,6 +202,12 @@ export class Publisher {
     }
     return [...fresh.values()].sort((a, b) => a.schema - b.schema);
   }
+}
+
+function isSameRecord(one: Progress | null, other: Progress | null): boolean {
+  return one === null || other === null
+    ? one === other
+    : one.epoch === other.epoch && one.sequence === other.sequence && one.endLsn === other.endLsn;
 }
 
 /**

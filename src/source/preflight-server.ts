@@ -165,7 +165,7 @@ function judgeSlots(facts: ServerFacts, name: string): Finding[] {
       problem(
         "SLOT_LOST",
         `Replication slot ${name} was invalidated: the server removed WAL it still needed.`,
-        "The stream can't go on from here: afterimage drop STREAM --topics, then start again. Raise max_slot_wal_keep_size so that it doesn't happen again.",
+        "The stream can't go on from here but with a new epoch: afterimage start --new-epoch. Raise max_slot_wal_keep_size so that it doesn't happen again.",
       ),
     ];
   }

@@ -17,6 +17,8 @@ export interface PreflightTarget extends PostgresSettings {
    * outside the publication is a warning then, and they are not among the tables that would be captured.
    */
   readonly hasRun?: boolean;
+  /** A new epoch is to begin: a publication that is gone is made again. */
+  readonly newEpoch?: boolean;
 }
 
 export interface TableChoice {
@@ -80,7 +82,7 @@ function publicationLost({ publication, slot }: PreflightTarget): Finding {
   return problem(
     "PUBLICATION_LOST",
     `Publication ${publication} is gone, though slot ${slot} is there: Postgres leaves out what is written while it is missing.`,
-    "Rebuild the stream: afterimage drop STREAM --topics, then start.",
+    "Go on with a new epoch: afterimage start --new-epoch. Or rebuild the stream: afterimage drop STREAM --topics, then start.",
   );
 }
 
@@ -100,7 +102,7 @@ async function checkTables(
   hasSlot: boolean,
 ): Promise<Omit<PostgresPreflight, "hasSlot">> {
   const publication = await readPublicationFacts(client, target.publication);
-  if (publication === null && hasSlot) {
+  if (publication === null && hasSlot && target.newEpoch !== true) {
     return { findings: [publicationLost(target)], tables: [] };
   }
   const candidates = await inspectTables(client);

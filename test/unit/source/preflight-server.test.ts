@@ -49,7 +49,7 @@ test.each([
   [
     { slot: { plugin: "pgoutput", database: "shop", walStatus: "lost", twoPhase: false } },
     "SLOT_LOST",
-    "drop STREAM --topics",
+    "start --new-epoch",
   ],
   [
     { slot: { plugin: "pgoutput", database: "shop", walStatus: "reserved", twoPhase: true } },
