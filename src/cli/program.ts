@@ -75,6 +75,12 @@ export function buildProgram(): Command {
     .option("--where <condition>", "SQL: only the rows that meet it; rows that are gone then stay in views")
     .action(async (table: string, flags: Flags) => (await import("./snapshot.ts")).snapshot(table, flags));
 
+  withSettings(command(program, "skip", "leave out events at which the stream halts, and say so to every reader"))
+    .argument("<positions...>", "as the error names them, such as 1:0/16B3748:3")
+    .requiredOption("--reason <text>", "why; it stands in the gap that takes the event's place")
+    .option("--no-snapshot", "don't read the table again")
+    .action(async (positions: string[], flags: Flags) => (await import("./skip.ts")).skip(positions, flags));
+
   withSettings(
     command(program, "verify", "prove that the stream is whole, and with --against-database equal to the tables"),
     ["stream", "postgres.url", "tables", "kafka.brokers"],

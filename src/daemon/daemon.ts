@@ -217,7 +217,7 @@ class RunningDaemon implements Daemon {
   async #open(): Promise<StreamSession> {
     const wish = this.#epochWish;
     const isNew = wish !== null && !wish.done;
-    const session = await StreamSession.open(this.#config, this.#stopping.signal, undefined, wish);
+    const session = await StreamSession.open(this.#config, this.#stopping.signal, undefined, { wish });
     if (isNew) {
       const { epoch } = session.progress;
       this.#logger.warn({ epoch, reason: wish.reason }, "a new epoch begins; every table is read again");

@@ -11,6 +11,7 @@ import { Pipeline } from "../pipeline/pipeline.ts";
 import { Absence } from "../sink/absence.ts";
 import { encodeEvent } from "../sink/encode-event.ts";
 import { holdsProgress } from "../sink/progress-log.ts";
+import { skippingEncoder } from "../sink/skip-events.ts";
 import { Feedback } from "../source/feedback.ts";
 import { ReplicationStream } from "../source/replication-stream.ts";
 import { cancelStatement, closeSql, connectSql, errorCode, isConnectionLoss } from "../source/session.ts";
@@ -24,6 +25,7 @@ import { kafkaSettings } from "./preflight-kafka.ts";
 import { keep, openSource } from "./resources.ts";
 import type { Lost } from "./session-opening.ts";
 import { ADMIN_SHUTDOWN, drainThenFail } from "./shutdown-drain.ts";
+import { type PlannedSkip, snapshotsOfSkipped } from "./skip-snapshots.ts";
 import { Snapshotter } from "./snapshotter.ts";
 import type { SnapshotStatus } from "./status.ts";
 
@@ -35,6 +37,14 @@ const CONNECTIONS: Connections = {
   kafka: KafkaConnection.connect,
   replication: ReplicationStream.open,
 };
+
+/** What an operator asks of the session beside streaming. */
+interface Asked {
+  readonly wish?: EpochWish | null;
+  readonly skips?: readonly PlannedSkip[];
+  /** Whether snapshots go on. */
+  readonly reads?: boolean;
+}
 
 export interface Lag {
   readonly insertLsn: Lsn;
@@ -50,6 +60,7 @@ export class StreamSession {
   readonly #slot: string;
   readonly #absence: Absence;
   readonly #snapshotter: Snapshotter;
+  readonly #reads: boolean;
 
   private constructor(
     resources: AsyncDisposableStack,
@@ -61,6 +72,7 @@ export class StreamSession {
       slot: string;
       absence: Absence;
       snapshotter: Snapshotter;
+      reads: boolean;
     },
   ) {
     this.#resources = resources;
@@ -71,6 +83,7 @@ export class StreamSession {
     this.#slot = parts.slot;
     this.#absence = parts.absence;
     this.#snapshotter = parts.snapshotter;
+    this.#reads = parts.reads;
   }
 
   /** Throws with SQLSTATE 55006 when another daemon holds the slot; an abort of `signal` closes what is open. */
@@ -78,7 +91,7 @@ export class StreamSession {
     config: Config,
     signal: AbortSignal,
     connections: Connections = CONNECTIONS,
-    wish: EpochWish | null = null,
+    asked: Asked = {},
   ): Promise<StreamSession> {
     signal.throwIfAborted();
     const resources = new AsyncDisposableStack();
@@ -99,7 +112,7 @@ export class StreamSession {
     const onAbort = () => void abort();
     signal.addEventListener("abort", onAbort);
     try {
-      const session = await StreamSession.#open(config, resources, lost, signal, connections, wish);
+      const session = await StreamSession.#open(config, resources, lost, signal, connections, asked);
       if (lost.error !== undefined) {
         throw lost.error;
       }
@@ -120,7 +133,7 @@ export class StreamSession {
     lost: Lost,
     signal: AbortSignal,
     connections: Connections,
-    wish: EpochWish | null,
+    { wish = null, skips = [], reads = true }: Asked,
   ): Promise<StreamSession> {
     const name = `afterimage ${config.stream}`;
     const onLost = (error: Error) => lost.onLost(error);
@@ -168,7 +181,7 @@ export class StreamSession {
       resume: { ...progress.publisher.progress, confirmedFlushLsn: progress.server.confirmedFlushLsn },
       snapshot: progress.snapshots,
       resolve: (relation) => progress.resolver.resolve(relation),
-      encode: encodeEvent,
+      encode: skips.length === 0 ? encodeEvent : skippingEncoder(skips, snapshotsOfSkipped(progress.snapshots)),
       publish: async (batch) => {
         const stored = await progress.publisher.publish(batch);
         absence.answered();
@@ -195,7 +208,7 @@ export class StreamSession {
       fail: (error) => pipeline.fail(error),
     });
     await keep(resources, () => snapshotter.close());
-    return new StreamSession(resources, { pipeline, progress, feedback, sensor, slot, absence, snapshotter });
+    return new StreamSession(resources, { pipeline, progress, feedback, sensor, slot, absence, snapshotter, reads });
   }
 
   /** The progress record stored last. */
@@ -226,7 +239,7 @@ export class StreamSession {
     try {
       failpoint("session.streaming");
       const running = this.#pipeline.run();
-      this.#snapshotter.start();
+      this.#snapshotter.start(this.#reads);
       await running;
       this.#feedback.send();
     } finally {

@@ -8,12 +8,13 @@ import { encodeSchema, type TableSchema } from "../event/schema.ts";
 import type { SnapshotState } from "../event/snapshot-state.ts";
 import { failpoint } from "../failpoint.ts";
 import type { KafkaConnection } from "../kafka/connection.ts";
-import { AmbiguousOutcome } from "../kafka/errors.ts";
+import { AmbiguousOutcome, RecordTooLarge } from "../kafka/errors.ts";
 import type { TopicPartition } from "../kafka/protocol/transaction.ts";
 import type { ProducerRecord, TransactionalProducer } from "../kafka/transactional-producer.ts";
 import { Absence, TRY_AGAIN_MS, throughAbsence } from "./absence.ts";
 import type { EncodedEvent } from "./encode-event.ts";
 import { waitUntilNoOpenTransaction, waitUntilNothingHeld } from "./held-topics.ts";
+import { asPoison } from "./poison.ts";
 import { readProgress } from "./progress-log.ts";
 
 /** What one Kafka transaction publishes; without events it only moves `endLsn`, or the state of a snapshot. */
@@ -171,7 +172,7 @@ export class Publisher {
         // The next holder's InitProducerId would end it too; an abort frees readers at once.
         await this.#producer.abort().catch(() => undefined);
       }
-      throw error;
+      throw error instanceof RecordTooLarge ? asPoison(error, batch.events) : error;
     }
   }
 
