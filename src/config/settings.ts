@@ -62,6 +62,13 @@ export const SETTINGS: readonly Setting[] = [
     about: "Name of the publication. One that exists already is used as it is.",
   },
   {
+    path: "postgres.failover",
+    kind: "boolean",
+    default: "false",
+    expected: "true or false",
+    about: "The slot is made so that standbys copy it and it survives a promotion (PostgreSQL 17 and later).",
+  },
+  {
     path: "postgres.acceptPublicationXmin",
     kind: "integer",
     expected: "a whole number from 3 to 4294967295",
@@ -218,6 +225,28 @@ export const SETTINGS: readonly Setting[] = [
     default: "5ms",
     expected: 'a time from "0ms" to "20ms"',
     about: "How long a batch waits for more events.",
+  },
+  {
+    path: "walGuard.warn",
+    kind: "text",
+    default: "10GiB, or walGuard.alert where that is less",
+    expected: 'a size from 1MiB, such as "10GiB"',
+    about:
+      "WAL that the slot keeps on the server from which on the log warns; earlier at half of `max_slot_wal_keep_size`.",
+  },
+  {
+    path: "walGuard.alert",
+    kind: "text",
+    default: "50GiB, or walGuard.giveUp where that is less",
+    expected: "a size from 1MiB, not below walGuard.warn",
+    about: "From here on it is an error in the log, every 5 minutes; earlier at 80 % of `max_slot_wal_keep_size`.",
+  },
+  {
+    path: "walGuard.giveUp",
+    kind: "text",
+    expected: "a size from 1MiB, not below walGuard.alert",
+    about:
+      "From here on the daemon gives the slot up, to save the database's disk, and goes on in a new epoch. Never, when it is not set.",
   },
   {
     path: "pidFile",

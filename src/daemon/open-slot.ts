@@ -37,7 +37,10 @@ export async function ensureSlot(client: pg.Client, config: Config, hasProgress:
       return false;
     }
   }
-  return slot !== null || (await createSlot(client, slotName, Math.max(config.startup.waitMs, 1_000)));
+  return (
+    slot !== null ||
+    (await createSlot(client, slotName, Math.max(config.startup.waitMs, 1_000), config.postgres.failover))
+  );
 }
 
 function checkSlot({ stream, postgres }: Config, slot: SlotState | null, hasProgress: boolean): void {

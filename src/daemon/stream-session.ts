@@ -2,7 +2,7 @@
 // then everything closed again. Slot first, then the producer, then the position.
 import type pg from "pg";
 import type { Config } from "../config/config.ts";
-import { AfterimageError } from "../errors.ts";
+import type { AfterimageError } from "../errors.ts";
 import type { Lsn } from "../event/lsn.ts";
 import type { Progress } from "../event/progress.ts";
 import { failpoint } from "../failpoint.ts";
@@ -17,34 +17,24 @@ import { ReplicationStream } from "../source/replication-stream.ts";
 import { cancelStatement, closeSql, connectSql, errorCode, isConnectionLoss } from "../source/session.ts";
 import { SilenceWatch } from "../source/silence-watch.ts";
 import { readSlotLag } from "../source/slot.ts";
+import { readRetention, type WalRetention } from "../source/wal-retention.ts";
 import type { Connections } from "./connections.ts";
-import { type EpochWish, prepareEpoch } from "./new-epoch.ts";
+import { prepareEpoch } from "./new-epoch.ts";
 import { type OpenProgress, openProgress } from "./open-progress.ts";
 import { ensureSlot, streamLost } from "./open-slot.ts";
 import { kafkaSettings } from "./preflight-kafka.ts";
 import { keep, openSource } from "./resources.ts";
-import type { Lost } from "./session-opening.ts";
+import { type Asked, type Lost, stalled } from "./session-opening.ts";
 import { ADMIN_SHUTDOWN, drainThenFail } from "./shutdown-drain.ts";
-import { type PlannedSkip, snapshotsOfSkipped } from "./skip-snapshots.ts";
+import { snapshotsOfSkipped } from "./skip-snapshots.ts";
 import { Snapshotter } from "./snapshotter.ts";
 import type { SnapshotStatus } from "./status.ts";
-
-/** A batch usually takes milliseconds; so long without an outcome, and the daemon no longer says that it streams. */
-const STALLED_MS = 3_000;
 
 const CONNECTIONS: Connections = {
   sql: connectSql,
   kafka: KafkaConnection.connect,
   replication: ReplicationStream.open,
 };
-
-/** What an operator asks of the session beside streaming. */
-interface Asked {
-  readonly wish?: EpochWish | null;
-  readonly skips?: readonly PlannedSkip[];
-  /** Whether snapshots go on. */
-  readonly reads?: boolean;
-}
 
 export interface Lag {
   readonly insertLsn: Lsn;
@@ -269,13 +259,16 @@ export class StreamSession {
     if (this.#absence.reason !== null) {
       return this.#absence.reason;
     }
-    return this.#pipeline.waitingMs < STALLED_MS
-      ? null
-      : new AfterimageError(
-          "KAFKA_NOT_READY",
-          `Kafka has not taken a batch for ${Math.floor(this.#pipeline.waitingMs / 1000)} s.`,
-          "Look at the brokers: whether they run, have leaders and in-sync replicas for the stream's topics, and room on their disks. It goes on by itself.",
-        );
+    return stalled(this.#pipeline.waitingMs);
+  }
+
+  readRetention(): Promise<WalRetention | null> {
+    return readRetention(this.#sensor, this.#slot);
+  }
+
+  /** Ends at once; what is not published is sent again next time, if the slot is kept. */
+  fail(error: AfterimageError): void {
+    this.#pipeline.fail(error);
   }
 
   readLag(): Promise<Lag> {

@@ -117,7 +117,8 @@ export class Publisher {
     await waitUntilNothingHeld(this.#connection, placesOf(groupByPartition(batch.events)), transactionTimeoutMs);
     const stored = await readProgress(this.#connection, progressTopic);
     const before = this.#progress;
-    if (isSameRecord(stored, this.#stored)) {
+    const unchanged = isSameRecord(stored, this.#stored);
+    if (unchanged) {
       return null;
     }
     if (

@@ -143,9 +143,6 @@ test("an older base backup comes back: as it is, with other rows written over th
 /** `synchronizedSlots`: whom the primary's walsenders wait for. The stream with a slot that fails over, 100 rows published, and a standby that has them and the slot. */
 async function withStandby(synchronizedSlots: string): Promise<void> {
   stream = await prepare();
-  const name = `afterimage_${stream.stream}`;
-  await stream.sqlAfresh(`CREATE PUBLICATION ${name} FOR TABLE t`);
-  await stream.sqlAfresh(`SELECT pg_create_logical_replication_slot('${name}', 'pgoutput', failover => true)`);
   await stream.sqlAfresh(
     `SELECT pg_drop_replication_slot('standby') FROM pg_replication_slots WHERE slot_name = 'standby';
      SELECT pg_create_physical_replication_slot('standby', true)`,
@@ -164,7 +161,7 @@ async function withStandby(synchronizedSlots: string): Promise<void> {
     await signalFile(standby, "standby.signal");
     await primary.start();
   });
-  await stream.start();
+  await stream.start({ AFTERIMAGE_POSTGRES_FAILOVER: "true" });
   await stream.sqlAfresh(insert(1, 100));
   await stream.published();
   const synced = async () => {
@@ -189,6 +186,7 @@ test("a standby with the slot is promoted, of which Postgres waited: nothing but
   await stream.sqlAfresh(insert(101, 200));
   const waits = `SELECT FROM pg_stat_activity WHERE application_name = 'afterimage ${stream.stream} replication' AND wait_event = 'WaitForStandbyConfirmation'`;
   await waitFor(async () => (await stream.sqlAfresh(waits)).rows.length === 1, { what: "the walsender" });
+  await stream.daemon.says('"code":"STANDBY_AWAITED"', { timeout: 30_000 });
   await failOver();
   const daemon = await stream.start({ AFTERIMAGE_POSTGRES_URL: at(standby) });
   await ask(at(standby), insert(201, 300), "UPDATE t SET note = 'last' WHERE id = 7");

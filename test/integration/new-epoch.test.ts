@@ -104,4 +104,4 @@ test("the slot is dropped while rows change: SLOT_LOST, and a new epoch makes th
   await stream.daemon.kill("SIGTERM");
   await stream.start();
   expect((await stream.progress())?.epoch).toBe(2);
-}, 120_000);
+});

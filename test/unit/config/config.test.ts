@@ -40,6 +40,7 @@ describe("what is accepted", () => {
         url: "postgres://cdc:s3cr3t@localhost:5432/shop",
         slot: "afterimage_shop",
         publication: "afterimage_shop",
+        failover: false,
         acceptPublicationXmin: null,
       },
       tables: ["public.*"],
@@ -58,9 +59,36 @@ describe("what is accepted", () => {
       admin: { host: "127.0.0.1", port: 7788, hostnames: [] },
       startup: { waitMs: 60_000 },
       batch: { maxBytes: 1024 * 1024, lingerMs: 5 },
+      walGuard: { warn: 10 * 1024 ** 3, alert: 50 * 1024 ** 3, giveUp: null },
       pidFile: null,
       log: { level: "info", format: "auto", file: null },
     });
+  });
+
+  test.each([
+    [{ warn: "60GiB" }, [60, 60, null]],
+    [{ alert: "4GiB" }, [4, 4, null]],
+    [{ giveUp: "20GiB" }, [10, 20, 20]],
+    [{ giveUp: "5GiB" }, [5, 5, 5]],
+    [{ warn: "1GiB", alert: "2GiB", giveUp: "3GiB" }, [1, 2, 3]],
+  ])("walGuard %j: the others follow", (walGuard, [warn, alert, giveUp]) => {
+    const file = fileWith(`walGuard: ${JSON.stringify(walGuard)}`);
+    const size = (gibibytes: number | null) => (gibibytes === null ? null : gibibytes! * 1024 ** 3);
+    expect(loadConfig({ file, env: ENOUGH }).walGuard).toEqual({
+      warn: size(warn!),
+      alert: size(alert!),
+      giveUp: size(giveUp!),
+    });
+  });
+
+  test.each([
+    { warn: "2GiB", alert: "1GiB" },
+    { alert: "2GiB", giveUp: "1GiB" },
+    { warn: "2GiB", giveUp: "1GiB" },
+  ])("walGuard %j: an order that makes no sense", (walGuard) => {
+    const error = failure({ file: fileWith(`walGuard: ${JSON.stringify(walGuard)}`), env: ENOUGH });
+    expect(error).toMatchObject({ code: "CONFIG_INVALID" });
+    expect(error.message).toMatch(/walGuard\.(alert|giveUp)/);
   });
 
   test("the file of the README", () => {
@@ -196,6 +224,9 @@ describe("what is refused", () => {
     ["topics", "public.a=t,public.b=t"],
     ["topics", "public.*=t"],
     ["batch.linger", "21ms"],
+    ["postgres.failover", "maybe"],
+    ["walGuard.warn", "1KiB"],
+    ["walGuard.giveUp", "forever"],
     ["batch.maxBytes", "1KiB"],
     ["startup.wait", "60"],
     ["kafka.ssl", "yes"],
