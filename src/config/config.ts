@@ -5,7 +5,7 @@ import { AfterimageError, messageOf } from "../errors.ts";
 import { problemsError, toProblems } from "./problems.ts";
 import { parsePostgresUrl } from "./redact.ts";
 import { CONFIG_SCHEMA, type ParsedConfig } from "./schema.ts";
-import { environmentName } from "./settings.ts";
+import { environmentName } from "./setting-names.ts";
 import { type ConfigSources, readSources } from "./sources.ts";
 import { parseTablePattern } from "./table-patterns.ts";
 

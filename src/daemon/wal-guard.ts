@@ -8,7 +8,7 @@ import { dropSlot, waitUntilInactive } from "../source/slot.ts";
 import { readRetention, type WalRetention } from "../source/wal-retention.ts";
 import { codeOf } from "./error-policy.ts";
 import type { WalStatus } from "./status.ts";
-import { slotGivenUp, standbyAwaited, WalJudge, walRetained } from "./wal-judge.ts";
+import { notFailover, slotGivenUp, standbyAwaited, WalJudge, walRetained } from "./wal-judge.ts";
 
 export interface GuardParts {
   readonly config: () => Config;
@@ -31,6 +31,7 @@ export class WalGuard {
   #said: WalStatus["level"] = "ok";
   #saidAt = Number.NEGATIVE_INFINITY;
   #awaited: string | null = null;
+  #saidFailover = false;
   /** As it was seen last; null while the server can't be asked. */
   status: WalStatus | null = null;
 
@@ -59,6 +60,10 @@ export class WalGuard {
     }
     this.status = this.#judge.judge(retention, performance.now());
     this.#tell(postgres.slot, this.status);
+    if (postgres.failover && retention.failover === false && !this.#saidFailover) {
+      this.#saidFailover = true;
+      this.#parts.log("warn", notFailover(postgres.slot));
+    }
     if (this.status.level === "give-up") {
       this.#parts.giveUp(slotGivenUp(postgres.slot, retention));
     }

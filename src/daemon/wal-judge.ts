@@ -90,6 +90,14 @@ export function standbyAwaited(slot: string, standbys: string): AfterimageError 
   );
 }
 
+export function notFailover(slot: string): AfterimageError {
+  return new AfterimageError(
+    "SLOT_NOT_FAILOVER",
+    `postgres.failover is set, and replication slot ${slot}, which is there already, is not one that standbys take over.`,
+    `Stop the daemon, run ALTER_REPLICATION_SLOT ${slot} (FAILOVER true) over a replication connection (psql "dbname=… replication=database"), and start it again.`,
+  );
+}
+
 export function slotGivenUp(slot: string, { confirmedFlushLsn, retainedBytes }: WalRetention): AfterimageError {
   return new AfterimageError(
     "SLOT_GIVEN_UP",

@@ -65,32 +65,6 @@ describe("what is accepted", () => {
     });
   });
 
-  test.each([
-    [{ warn: "60GiB" }, [60, 60, null]],
-    [{ alert: "4GiB" }, [4, 4, null]],
-    [{ giveUp: "20GiB" }, [10, 20, 20]],
-    [{ giveUp: "5GiB" }, [5, 5, 5]],
-    [{ warn: "1GiB", alert: "2GiB", giveUp: "3GiB" }, [1, 2, 3]],
-  ])("walGuard %j: the others follow", (walGuard, [warn, alert, giveUp]) => {
-    const file = fileWith(`walGuard: ${JSON.stringify(walGuard)}`);
-    const size = (gibibytes: number | null) => (gibibytes === null ? null : gibibytes! * 1024 ** 3);
-    expect(loadConfig({ file, env: ENOUGH }).walGuard).toEqual({
-      warn: size(warn!),
-      alert: size(alert!),
-      giveUp: size(giveUp!),
-    });
-  });
-
-  test.each([
-    { warn: "2GiB", alert: "1GiB" },
-    { alert: "2GiB", giveUp: "1GiB" },
-    { warn: "2GiB", giveUp: "1GiB" },
-  ])("walGuard %j: an order that makes no sense", (walGuard) => {
-    const error = failure({ file: fileWith(`walGuard: ${JSON.stringify(walGuard)}`), env: ENOUGH });
-    expect(error).toMatchObject({ code: "CONFIG_INVALID" });
-    expect(error.message).toMatch(/walGuard\.(alert|giveUp)/);
-  });
-
   test("the file of the README", () => {
     const file = fileWith(`
 stream: shop
