@@ -2,7 +2,8 @@
 import { existsSync } from "node:fs";
 import { type Command, Option } from "commander";
 import type { ConfigSources } from "../config/config.ts";
-import { flagName, SETTINGS } from "../config/settings.ts";
+import { flagName } from "../config/setting-names.ts";
+import { SETTINGS } from "../config/settings.ts";
 
 export const DEFAULT_FILE = "afterimage.yaml";
 

@@ -46,6 +46,11 @@ export function buildProgram(): Command {
 
   withSettings(command(program, "start", "capture changes and publish them, until stopped"))
     .option("-d, --detach", "return once the daemon streams or stands by, and leave it running")
+    .option(
+      "--new-epoch",
+      "go on after changes were lost: says what is missing, makes a new slot, reads every table again",
+    )
+    .option("--force", "with --new-epoch: also when nothing is seen to be lost")
     .addOption(new Option("--detached-child").hideHelp())
     .addHelpText("after", START_NOTES)
     .action(async (flags: Flags) => (await import("./start.ts")).start(flags));
@@ -80,6 +85,12 @@ export function buildProgram(): Command {
     .option("--where <condition>", "SQL: only the rows that meet it; rows that are gone then stay in views")
     .option("--cancel", "give up the snapshot of the table that is under way")
     .action(async (table: string, flags: Flags) => (await import("./snapshot.ts")).snapshot(table, flags));
+
+  withSettings(command(program, "skip", "leave out events at which the stream halts, and say so to every reader"))
+    .argument("<positions...>", "as the error names them, such as 1:0/16B3748:3")
+    .requiredOption("--reason <text>", "why; it stands in the gap that takes the event's place")
+    .option("--no-snapshot", "don't read the table again")
+    .action(async (positions: string[], flags: Flags) => (await import("./skip.ts")).skip(positions, flags));
 
   withSettings(
     command(program, "verify", "prove that the stream is whole, and with --against-database equal to the tables"),

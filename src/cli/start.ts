@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Config, loadConfig } from "../config/config.ts";
 import type { Daemon } from "../daemon/daemon.ts";
 import { writePidFile } from "../daemon/pid-file.ts";
+import { AfterimageError } from "../errors.ts";
 import { createLogger, isReadable, type Logger } from "./logger.ts";
 import { type Flags, sourcesOf } from "./options.ts";
 import { toAfterimageError } from "./render-error.ts";
@@ -15,13 +16,17 @@ const LEFTOVERS_MS = 500;
 export async function start(flags: Flags): Promise<void> {
   const config = loadConfig(sourcesOf(flags));
   const isDetached = flags.detachedChild === true;
+  const newEpoch = flags.newEpoch === true ? { force: flags.force === true } : undefined;
+  if (newEpoch === undefined && flags.force === true) {
+    throw new AfterimageError("USAGE", "--force goes with --new-epoch alone.", "Leave it out, or add --new-epoch.");
+  }
   if (flags.detach === true && !isDetached) {
     await (await import("./detach.ts")).startDetached(config);
     return;
   }
   const logger = createLogger(config.log);
   try {
-    await runDaemon(config, logger, isDetached);
+    await runDaemon(config, { logger, newEpoch }, isDetached);
   } catch (thrown) {
     if (!isReadable(config.log)) {
       // What collects the log does not see what is written for people.
@@ -33,12 +38,16 @@ export async function start(flags: Flags): Promise<void> {
   }
 }
 
-async function runDaemon(config: Config, logger: Logger, reports: boolean): Promise<void> {
+async function runDaemon(
+  config: Config,
+  { logger, newEpoch }: { logger: Logger; newEpoch: { force: boolean } | undefined },
+  reports: boolean,
+): Promise<void> {
   // Loaded late: a mistake in the configuration is told at once.
   const { createDaemon } = await import("../daemon/daemon.ts");
   const removePidFile = config.pidFile === null ? null : writePidFile(config.pidFile, adminAddress(config));
   try {
-    const daemon = createDaemon(config, { logger });
+    const daemon = createDaemon(config, { logger, newEpoch });
     const release = stopOnSignals(daemon, logger);
     try {
       const run = daemon.run();

@@ -39,6 +39,7 @@ export function formatStatus(
         ...(lag.retainedBytes === null ? [] : [`the slot keeps ${formatBytes(lag.retainedBytes)}`]),
       ].join(", "),
     ],
+    ...formatWal(found.wal),
     ["events", `${Math.round(found.eventsPerSecond)} a second, ${found.eventsPublished} since the start`],
     ...(found.state === "streaming" && found.tables.length === 0
       ? [["tables", "none is captured"] as [string, string]]
@@ -58,6 +59,22 @@ export function formatStatus(
     lines.push(["", `→ ${printable(lastError.advice)}`]);
   }
   return lines.map(([name, value]) => `${styleText("gray", name.padEnd(11), { stream })} ${value}\n`).join("");
+}
+
+function formatWal(wal: DaemonStatus["wal"]): [string, string][] {
+  if (wal === null || (wal.level === "ok" && wal.awaitedStandbys === null)) return [];
+  const left =
+    wal.leftBytes === null
+      ? "without a bound (max_slot_wal_keep_size)"
+      : `the server gives it up after ${formatBytes(Math.max(0, wal.leftBytes))} more${wal.secondsLeft === null ? "" : `, in ${formatAge(wal.secondsLeft * 1000)}`}`;
+  const growth = wal.bytesPerSecond > 0 ? [`${formatBytes(wal.bytesPerSecond)} more a second`] : [];
+  const awaited = wal.awaitedStandbys === null ? [] : [`Postgres waits for standby ${printable(wal.awaitedStandbys)}`];
+  return [
+    [
+      "wal",
+      [`${wal.level}: ${formatBytes(wal.retainedBytes)} kept for the slot`, ...growth, left, ...awaited].join(", "),
+    ],
+  ];
 }
 
 const BAR = 20;

@@ -5,7 +5,7 @@ import { AfterimageError, messageOf } from "../errors.ts";
 import { problemsError, toProblems } from "./problems.ts";
 import { parsePostgresUrl } from "./redact.ts";
 import { CONFIG_SCHEMA, type ParsedConfig } from "./schema.ts";
-import { environmentName } from "./settings.ts";
+import { environmentName } from "./setting-names.ts";
 import { type ConfigSources, readSources } from "./sources.ts";
 import { parseTablePattern } from "./table-patterns.ts";
 
@@ -18,6 +18,8 @@ export interface Config {
     readonly url: string;
     readonly slot: string;
     readonly publication: string;
+    /** Whether a slot that is made is one that standbys take over. */
+    readonly failover: boolean;
     /** The altered publication that an operator has looked at; null when there was none. */
     readonly acceptPublicationXmin: number | null;
     /** The password's; read again before every attempt to connect. */
@@ -58,6 +60,13 @@ export interface Config {
   readonly admin: { readonly host: string; readonly port: number; readonly hostnames: readonly string[] };
   readonly startup: { readonly waitMs: number };
   readonly batch: { readonly maxBytes: number; readonly lingerMs: number };
+  /** Bytes of WAL that the slot keeps. */
+  readonly walGuard: {
+    readonly warn: number;
+    readonly alert: number;
+    /** Where the slot is given up; null: never. */
+    readonly giveUp: number | null;
+  };
   readonly pidFile: string | null;
   readonly log: {
     readonly level: ParsedConfig["log"]["level"];
@@ -91,7 +100,7 @@ export function loadConfigPart<K extends keyof Config>(
 }
 
 function resolve(parsed: Partial<ParsedConfig>, stream: string): Partial<Config> {
-  const { postgres, kafka, topics, startup, batch, log } = parsed;
+  const { postgres, kafka, topics, startup, batch, walGuard, log } = parsed;
   return {
     ...(parsed.stream === undefined ? {} : { stream: parsed.stream }),
     ...(parsed.tables === undefined ? {} : { tables: parsed.tables, keyless: parsed.keyless ?? [] }),
@@ -107,6 +116,7 @@ function resolve(parsed: Partial<ParsedConfig>, stream: string): Partial<Config>
     ...(startup === undefined ? {} : { startup: { waitMs: startup.wait } }),
     ...(batch === undefined ? {} : { batch: { maxBytes: batch.maxBytes, lingerMs: batch.linger } }),
     ...(log === undefined ? {} : { log: { ...log, file: log.file ?? null } }),
+    ...(walGuard === undefined ? {} : { walGuard: resolveWalGuard(walGuard) }),
     pidFile: parsed.pidFile ?? null,
   };
 }
@@ -125,12 +135,18 @@ function resolveSpool(streaming: ParsedConfig["streaming"], folder: string | und
   return resolvePath(folder);
 }
 
+/** A default gives way to what is set: whoever sets one of them need not set the others. */
+function resolveWalGuard({ warn, alert, giveUp }: ParsedConfig["walGuard"]): Config["walGuard"] {
+  const loud = alert ?? Math.max(warn ?? 0, Math.min(50 * 1024 ** 3, giveUp ?? Number.POSITIVE_INFINITY));
+  return { warn: warn ?? Math.min(10 * 1024 ** 3, loud), alert: loud, giveUp: giveUp ?? null };
+}
+
 function resolvePostgres(postgres: ParsedConfig["postgres"], stream: string): Config["postgres"] {
   const { slot = `afterimage_${stream}`, publication = `afterimage_${stream}` } = postgres;
-  const { passwordFile, acceptPublicationXmin = null } = postgres;
-  if (passwordFile === undefined) return { url: postgres.url, slot, publication, acceptPublicationXmin };
+  const { passwordFile, failover, acceptPublicationXmin = null } = postgres;
+  if (passwordFile === undefined) return { url: postgres.url, slot, publication, failover, acceptPublicationXmin };
   const url = withPasswordOf(passwordFile, postgres.url);
-  return { url, slot, publication, acceptPublicationXmin, passwordFile };
+  return { url, slot, publication, failover, acceptPublicationXmin, passwordFile };
 }
 
 /** The passwords as their files hold them now: they may have been rotated. Throws CONFIG_FILE_UNREADABLE. */

@@ -2,7 +2,8 @@
 import type { z } from "zod";
 import { AfterimageError } from "../errors.ts";
 import { shown } from "./redact.ts";
-import { environmentName, flagName, SETTINGS, type Setting, settingAt } from "./settings.ts";
+import { environmentName, flagName, settingAt } from "./setting-names.ts";
+import { SETTINGS, type Setting } from "./settings.ts";
 import type { Problem, RawSettings } from "./sources.ts";
 import { closest } from "./suggest.ts";
 

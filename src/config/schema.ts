@@ -53,6 +53,7 @@ export const CONFIG_SCHEMA = z.strictObject({
         .string()
         .refine((name) => name !== "" && Buffer.byteLength(name) <= 63 && !name.includes("\0"))
         .optional(),
+      failover: z.boolean().default(false),
       // Below 3 are no transactions of their own.
       acceptPublicationXmin: z.int().min(3).max(0xffff_ffff).optional(),
     })
@@ -99,6 +100,17 @@ export const CONFIG_SCHEMA = z.strictObject({
     .strictObject({
       maxBytes: bytes(64 * 1024, 256 * 1024 ** 2).prefault("1MiB"),
       linger: duration(0, 20).prefault("5ms"),
+    })
+    .prefault({}),
+  walGuard: z
+    .strictObject({
+      warn: bytes(1024 ** 2, 1024 ** 5).optional(),
+      alert: bytes(1024 ** 2, 1024 ** 5).optional(),
+      giveUp: bytes(1024 ** 2, 1024 ** 5).optional(),
+    })
+    .superRefine(({ warn = 0, alert = warn, giveUp = Number.POSITIVE_INFINITY }, context) => {
+      if (alert < warn) context.addIssue({ code: "custom", path: ["alert"] });
+      if (giveUp < alert) context.addIssue({ code: "custom", path: ["giveUp"] });
     })
     .prefault({}),
   pidFile: text.optional(),

@@ -62,6 +62,13 @@ export const SETTINGS: readonly Setting[] = [
     about: "Name of the publication. One that exists already is used as it is.",
   },
   {
+    path: "postgres.failover",
+    kind: "boolean",
+    default: "false",
+    expected: "true or false",
+    about: "The slot is made so that standbys copy it and it survives a promotion (PostgreSQL 17 and later).",
+  },
+  {
     path: "postgres.acceptPublicationXmin",
     kind: "integer",
     expected: "a whole number from 3 to 4294967295",
@@ -235,6 +242,28 @@ export const SETTINGS: readonly Setting[] = [
     about: "How long a batch waits for more events.",
   },
   {
+    path: "walGuard.warn",
+    kind: "text",
+    default: "10GiB, or walGuard.alert where that is less",
+    expected: 'a size from 1MiB, such as "10GiB"',
+    about:
+      "WAL that the slot keeps on the server from which on the log warns; earlier at half of `max_slot_wal_keep_size`.",
+  },
+  {
+    path: "walGuard.alert",
+    kind: "text",
+    default: "50GiB, or walGuard.giveUp where that is less",
+    expected: "a size from 1MiB, not below walGuard.warn",
+    about: "From here on it is an error in the log, every 5 minutes; earlier at 80 % of `max_slot_wal_keep_size`.",
+  },
+  {
+    path: "walGuard.giveUp",
+    kind: "text",
+    expected: "a size from 1MiB, not below walGuard.alert",
+    about:
+      "From here on the daemon gives the slot up, to save the database's disk, and goes on in a new epoch. Never, when it is not set.",
+  },
+  {
     path: "pidFile",
     kind: "text",
     flag: "--pid-file <file>",
@@ -265,27 +294,3 @@ export const SETTINGS: readonly Setting[] = [
     about: "File that log lines are appended to, instead of the standard output.",
   },
 ];
-
-const BY_PATH = new Map(SETTINGS.map((setting) => [setting.path, setting]));
-
-/** The setting a path belongs to: `kafka.brokers.0` to `kafka.brokers`. */
-export function settingAt(path: readonly PropertyKey[]): Setting | undefined {
-  for (let length = path.length; length > 0; length--) {
-    const setting = BY_PATH.get(path.slice(0, length).join("."));
-    if (setting !== undefined) return setting;
-  }
-  return undefined;
-}
-
-/** `kafka.clientId` to `AFTERIMAGE_KAFKA_CLIENT_ID`. */
-export function environmentName(path: string): string {
-  return `AFTERIMAGE_${path
-    .replaceAll(/[A-Z]/g, (letter) => `_${letter}`)
-    .replaceAll(".", "_")
-    .toUpperCase()}`;
-}
-
-/** `--kafka <brokers>` to `--kafka`. */
-export function flagName(setting: Setting): string | undefined {
-  return setting.flag?.split(" ", 1)[0];
-}

@@ -3,7 +3,8 @@
 import { readFileSync } from "node:fs";
 import { AfterimageError, messageOf } from "../errors.ts";
 import { readYaml } from "./file.ts";
-import { environmentName, flagName, SETTINGS, type Setting } from "./settings.ts";
+import { environmentName, flagName } from "./setting-names.ts";
+import { SETTINGS, type Setting } from "./settings.ts";
 import { closest } from "./suggest.ts";
 
 export interface ConfigSources {

@@ -4,6 +4,7 @@ import { AfterimageError } from "../errors.ts";
 import { formatTableName } from "../event/identifier.ts";
 import type { TableSchema } from "../event/schema.ts";
 import type { TableDescription } from "../source/catalog.ts";
+import { NEW_EPOCH } from "./start-checks.ts";
 
 /** `publicationRel` of a schema record that says: the configuration excluded this table here. */
 export const CAPTURE_ENDED = 0;
@@ -43,7 +44,7 @@ export function renamed(before: string, now: string): AfterimageError {
   return new AfterimageError(
     "TABLE_RENAMED",
     `Table ${before} is now called ${now}: its rows up to here are in another topic.`,
-    "Rename it back, or rebuild the stream: afterimage drop STREAM --topics, then start.",
+    `Rename it back. Or leave it: ${NEW_EPOCH} Its old name then ends with a gap.`,
   );
 }
 
@@ -51,6 +52,6 @@ export function republished(table: string): AfterimageError {
   return new AfterimageError(
     "TABLE_REPUBLISHED",
     `Table ${table} was dropped and made again, or taken out of the capture and put back: rows written in between are missing from the stream.`,
-    `Exclude it ("!${table}"), or rebuild the stream: afterimage drop STREAM --topics, then start.`,
+    `${NEW_EPOCH} Or exclude it ("!${table}"), or rebuild the stream: afterimage drop STREAM --topics, then start.`,
   );
 }

@@ -11,12 +11,15 @@ import { type AdminServer, startAdminServer } from "./admin-server.ts";
 import { backoffMs } from "./backoff.ts";
 import { findingsError, runDoctor } from "./doctor.ts";
 import { decide, reported } from "./error-policy.ts";
-import { Lifecycle } from "./lifecycle.ts";
+import { DESCRIBED, Lifecycle } from "./lifecycle.ts";
+import { type EpochWish, epochWish } from "./new-epoch.ts";
 import { SnapshotLog } from "./snapshot-log.ts";
 import type { SnapshotRequests } from "./snapshot-requests.ts";
 import type { DaemonStatus, State } from "./status.ts";
 import { StatusBoard } from "./status-board.ts";
 import { StreamSession } from "./stream-session.ts";
+import { untilStopped } from "./until-stopped.ts";
+import { dropGivenUp, WalGuard } from "./wal-guard.ts";
 
 /** What the daemon logs with; pino's shape. */
 export interface DaemonLogger {
@@ -33,13 +36,16 @@ export interface Daemon {
   status(): DaemonStatus;
 }
 
-/** How long a stop waits for connections that are being opened to be closed in good order. */
-const OPENING_MS = 5_000;
-
 const VERSION: string = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")).version;
 
-export function createDaemon(config: Config, { logger }: { logger: DaemonLogger }): Daemon {
-  return new RunningDaemon(config, logger);
+export interface DaemonOptions {
+  readonly logger: DaemonLogger;
+  /** Begins a new epoch before it streams. Throws NEW_EPOCH_NOT_NEEDED, unless forced, when nothing is seen to be lost. */
+  readonly newEpoch?: { readonly force: boolean } | undefined;
+}
+
+export function createDaemon(config: Config, options: DaemonOptions): Daemon {
+  return new RunningDaemon(config, options);
 }
 
 class RunningDaemon implements Daemon {
@@ -53,16 +59,31 @@ class RunningDaemon implements Daemon {
   #session: StreamSession | null = null;
   /** It has streamed or stood by: the settings are right, and what fails from now on may pass. */
   #hasRun = false;
+  /** A new epoch that was asked for; done once, however often the stream is opened. */
+  #epochWish: EpochWish | null;
+  readonly #guard: WalGuard;
+  /** The slot is to be dropped before anything else. */
+  #dropsSlot = false;
 
-  constructor(config: Config, logger: DaemonLogger) {
+  constructor(config: Config, { logger, newEpoch }: DaemonOptions) {
     this.#config = config;
     this.#logger = logger;
+    this.#epochWish = newEpoch === undefined ? null : epochWish(newEpoch.force);
     this.#lifecycle = new Lifecycle((state) => logger.info({ state }, DESCRIBED[state]));
     this.#board = new StatusBoard(config, VERSION);
+    this.#guard = new WalGuard({
+      config: () => this.#config,
+      ask: () => this.#session?.readRetention() ?? null,
+      log: (severity, what) =>
+        typeof what === "string"
+          ? logger[severity]({}, what)
+          : logger[severity]({ code: what.code, advice: what.advice }, what.message),
+      giveUp: (error) => this.#giveUp(error),
+    });
   }
 
   status(): DaemonStatus {
-    return this.#board.status(this.#lifecycle);
+    return this.#board.status(this.#lifecycle, this.#guard.status);
   }
 
   async run(): Promise<void> {
@@ -80,6 +101,7 @@ class RunningDaemon implements Daemon {
       for (const note of this.#board.notes) {
         this.#logger.warn({}, note);
       }
+      void this.#guard.watch(this.#stopping.signal);
       await this.#keepStreaming();
       this.#lifecycle.transitionTo("draining");
       this.#lifecycle.transitionTo("stopped");
@@ -122,6 +144,7 @@ class RunningDaemon implements Daemon {
     for (let failures = 0; !signal.aborted; failures++) {
       try {
         this.#config = rereadPasswords(this.#config);
+        await this.#dropGivenUp();
         await this.#preflight();
         failpoint("daemon.preflight-over");
         await this.#stream(() => {
@@ -146,6 +169,25 @@ class RunningDaemon implements Daemon {
     }
   }
 
+  /** The WAL guard's: not for a slot that another daemon holds, and once until the new epoch has begun. */
+  #giveUp(error: AfterimageError): void {
+    const { state } = this.#lifecycle;
+    const pending = this.#epochWish !== null && !this.#epochWish.done;
+    if (this.#hasRun && !pending && state !== "standby" && state !== "preflight" && !this.#stopping.signal.aborted) {
+      this.#logger.error({ code: error.code, advice: error.advice }, error.message);
+      this.#epochWish = epochWish(true, `${error.code}: ${error.message}`);
+      this.#dropsSlot = true;
+      this.#session?.fail(error);
+    }
+  }
+
+  async #dropGivenUp(): Promise<void> {
+    if (this.#dropsSlot && !(await dropGivenUp(this.#config, this.#stopping.signal))) {
+      this.#epochWish = null; // another daemon has taken over
+    }
+    this.#dropsSlot = false;
+  }
+
   #endSession(): void {
     this.#session = null;
     this.#board.sessionEnded();
@@ -153,12 +195,15 @@ class RunningDaemon implements Daemon {
 
   async #preflight(): Promise<void> {
     this.#lifecycle.transitionTo("preflight");
-    const findings = await runDoctor(this.#config, {
+    const newEpoch = this.#epochWish !== null && !this.#epochWish.done;
+    const found = await runDoctor(this.#config, {
       waitMs: this.#hasRun ? 0 : this.#config.startup.waitMs,
       onWaiting: (line) => this.#logger.warn({}, line),
       signal: this.#stopping.signal,
       hasRun: this.#hasRun,
+      newEpoch,
     });
+    const findings = newEpoch ? found.filter(({ code }) => code !== "SLOT_LOST") : found;
     for (const { code, severity, what, remedy } of findings) {
       if (severity === "warning") {
         this.#logger.warn({ code, remedy }, what);
@@ -175,7 +220,7 @@ class RunningDaemon implements Daemon {
     const { signal } = this.#stopping;
     for (;;) {
       try {
-        this.#session = await this.#untilStopped(StreamSession.open(this.#config, signal));
+        this.#session = await untilStopped(this.#open(), signal);
         break;
       } catch (error) {
         if (decide(error, this.#hasRun) !== "standby") {
@@ -186,7 +231,7 @@ class RunningDaemon implements Daemon {
         failpoint("daemon.standby-entered");
         const { postgres, stream } = this.#config;
         const wait = (client: Client) => waitUntilInactive(client, postgres.slot, signal);
-        await this.#untilStopped(withSql(postgres, `afterimage ${stream} standby`, wait, signal));
+        await untilStopped(withSql(postgres, `afterimage ${stream} standby`, wait, signal), signal);
         if (signal.aborted) {
           return;
         }
@@ -208,21 +253,15 @@ class RunningDaemon implements Daemon {
     await this.#board.watch(session, running, (trouble) => this.#onLook(trouble), onNote);
   }
 
-  /** The result, but a stop does not wait long for what is being opened: whatever it opens is closed again. */
-  async #untilStopped<T>(opening: Promise<T>): Promise<T> {
-    const { signal } = this.#stopping;
-    const { promise: late, reject } = Promise.withResolvers<never>();
-    let timer: NodeJS.Timeout | undefined;
-    const onAbort = () => {
-      timer = setTimeout(() => reject(signal.reason), OPENING_MS);
-    };
-    signal.addEventListener("abort", onAbort);
-    try {
-      return await Promise.race([opening, late]);
-    } finally {
-      signal.removeEventListener("abort", onAbort);
-      clearTimeout(timer);
+  async #open(): Promise<StreamSession> {
+    const wish = this.#epochWish;
+    const isNew = wish !== null && !wish.done;
+    const session = await StreamSession.open(this.#config, this.#stopping.signal, undefined, { wish });
+    if (isNew) {
+      const { epoch } = session.progress;
+      this.#logger.warn({ epoch, reason: wish.reason }, "a new epoch begins; every table is read again");
     }
+    return session;
   }
 
   /** A session that waits for Kafka in place lives on, but does not stream; nobody shall be told that it does. */
@@ -258,15 +297,3 @@ class RunningDaemon implements Daemon {
 }
 
 const stateOf = (session: StreamSession): State => (session.snapshots.length > 0 ? "snapshotting" : "streaming");
-
-const DESCRIBED: Readonly<Record<State, string>> = {
-  starting: "starting",
-  preflight: "checking Postgres and Kafka",
-  standby: "standby: another daemon holds the slot; taking over when it is free",
-  snapshotting: "streaming, and reading tables beside it",
-  streaming: "streaming",
-  "backing-off": "backing off",
-  draining: "draining to a batch boundary",
-  stopped: "stopped",
-  halted: "halted",
-};

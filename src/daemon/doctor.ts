@@ -13,6 +13,7 @@ import { connectKafka, kafkaSettings } from "./preflight-kafka.ts";
 import { checkDisks } from "./preflight-local.ts";
 import { checkRights } from "./preflight-rights.ts";
 import { checkTopics } from "./preflight-topics.ts";
+import { NEW_EPOCH } from "./start-checks.ts";
 import { isSelected } from "./table-resolver.ts";
 
 export type { Finding, Step } from "../source/finding.ts";
@@ -26,6 +27,8 @@ export interface DoctorOptions {
   readonly signal?: AbortSignal;
   /** The stream has run: new tables that can't be captured are warnings. */
   readonly hasRun?: boolean;
+  /** A slot or publication that is gone is no error: a new epoch makes it, as a first start does. */
+  readonly newEpoch?: boolean;
 }
 
 type Checked = Pick<
@@ -63,7 +66,7 @@ export async function runDoctor(config: Checked, options: DoctorOptions = {}): P
 }
 
 async function check(config: Checked, options: DoctorOptions): Promise<Finding[]> {
-  const { waitMs = config.startup.waitMs, onWaiting, signal, hasRun = false } = options;
+  const { waitMs = config.startup.waitMs, onWaiting, signal, hasRun = false, newEpoch = false } = options;
   const patience = {
     waitMs,
     ...(onWaiting === undefined ? {} : { onWaiting }),
@@ -77,6 +80,7 @@ async function check(config: Checked, options: DoctorOptions): Promise<Finding[]
       {
         ...config.postgres,
         hasRun,
+        newEpoch,
         stream: config.stream,
         readsRows: config.snapshot === "initial",
         snapshotConnections: config.snapshotConnections,
@@ -102,7 +106,7 @@ async function check(config: Checked, options: DoctorOptions): Promise<Finding[]
     if (rights.some(({ severity }) => severity === "error")) {
       return [...findings, brokers, ...(hasRun ? rights.map(toWarning) : rights)];
     }
-    if (hasSlot === false && (await holdsProgress(kafka.connection, config.stream))) {
+    if (!newEpoch && hasSlot === false && (await holdsProgress(kafka.connection, config.stream))) {
       // What a first start would need is beside the point.
       return [slotLost(config), ...findings.filter(({ severity }) => severity === "ok")];
     }
@@ -134,7 +138,7 @@ function slotLost({ stream, postgres }: Checked): Finding {
   return problem(
     "SLOT_LOST",
     `Replication slot ${postgres.slot} is gone, though stream ${stream} has been published: changes after its position are lost.`,
-    remedy`Rebuild the stream: ${rebuild(stream)}, then start.`,
+    remedy`${NEW_EPOCH} Or rebuild the stream: ${rebuild(stream)}, then start.`,
   );
 }
 

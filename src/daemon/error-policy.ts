@@ -17,6 +17,8 @@ const RETRIED = new Set([
   "PRODUCER_FENCED",
   // Nothing was published: the position is read anew.
   "PROGRESS_MOVED",
+  // The WAL guard's: a new epoch follows.
+  "SLOT_GIVEN_UP",
   // SQLSTATE: a slot that went while we waited, a statement that was cancelled, a disk error, a lost race, a lock.
   "42704",
   "57014",

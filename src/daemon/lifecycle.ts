@@ -43,3 +43,16 @@ export class Lifecycle {
     this.#onChange(next);
   }
 }
+
+/** As the log says it. */
+export const DESCRIBED: Readonly<Record<State, string>> = {
+  starting: "starting",
+  preflight: "checking Postgres and Kafka",
+  standby: "standby: another daemon holds the slot; taking over when it is free",
+  snapshotting: "streaming, and reading tables beside it",
+  streaming: "streaming",
+  "backing-off": "backing off",
+  draining: "draining to a batch boundary",
+  stopped: "stopped",
+  halted: "halted",
+};

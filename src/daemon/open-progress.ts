@@ -17,13 +17,12 @@ import { Topics } from "../sink/topics.ts";
 import { describeTables, readPublishedTables, readServerIdentity } from "../source/catalog.ts";
 import { type PublicationState, readPublication } from "../source/publication.ts";
 import { readSlot, type SlotState } from "../source/slot.ts";
-import { readSwitchPoint } from "../source/timeline.ts";
 import { CAPTURE_ENDED, checkContinuity, republished } from "./continuity.ts";
 import { decide } from "./error-policy.ts";
-import { firstProgress, identityOf } from "./first-progress.ts";
+import { beginEpoch, type EpochWish, type OpenedTables, type OpenTables } from "./new-epoch.ts";
 import { checkNothingPublished } from "./nothing-published.ts";
 import { addNewTables, nameUncaptured, publicationLost } from "./open-slot.ts";
-import { resumeOf, sameSettings } from "./resume.ts";
+import { sameSettings } from "./resume.ts";
 import { SnapshotBook } from "./snapshot-book.ts";
 import { nameLate, planSnapshots, readUnread } from "./snapshot-plan.ts";
 import {
@@ -33,6 +32,7 @@ import {
   type ServerFacts,
   schemasMissing,
 } from "./start-checks.ts";
+import { firstProgress, identityOf, nextEpoch, serverFacts } from "./start-position.ts";
 import { isExcluded, isSelected, TableResolver } from "./table-resolver.ts";
 
 export interface OpenProgress {
@@ -65,6 +65,7 @@ export async function openProgress(
   client: pg.Client,
   connection: KafkaConnection,
   lost: { readonly error?: Error },
+  wish: EpochWish | null = null,
 ): Promise<OpenProgress> {
   const slot = await readSlot(client, config.postgres.slot);
   const publication = await readPublication(client, config.postgres.publication);
@@ -85,7 +86,7 @@ export async function openProgress(
   });
   await producer.takeOver();
   try {
-    return await checkedProgress(config, client, connection, { slot, publication, topics, producer });
+    return await checkedProgress(config, client, connection, { slot, publication, topics, producer, wish });
   } catch (error) {
     if (decide(error, true) === "halt") {
       // Whoever was suspended meanwhile has compared what another daemon made since then: that is no reason to halt.
@@ -100,13 +101,14 @@ interface Held {
   readonly publication: PublicationState;
   readonly topics: Topics;
   readonly producer: TransactionalProducer;
+  readonly wish: EpochWish | null;
 }
 
 async function checkedProgress(
   config: Config,
   client: pg.Client,
   connection: KafkaConnection,
-  { slot, publication, topics, producer }: Held,
+  { slot, publication, topics, producer, wish }: Held,
 ): Promise<OpenProgress> {
   const own = { connection, producer, progressTopic: topics.progress, schemasTopic: topics.schemas };
   const progressEnd = await settleOwnTopics(own, slot.confirmedFlushLsn, TRANSACTION_TIMEOUT_MS);
@@ -121,32 +123,24 @@ async function checkedProgress(
   } else if (stored.sequence > 0 && schemas.length === 0) {
     throw schemasMissing(topics.schemas);
   }
-  const server: ServerFacts = {
-    ...identity,
-    slot: config.postgres.slot,
-    confirmedFlushLsn: slot.confirmedFlushLsn,
-    publication: publication.oid,
-    publicationXmin: publication.xmin,
-    acceptedXmin: config.postgres.acceptPublicationXmin,
-    resume: resumeOf(config, identity, publication),
-    switchPoint:
-      stored === null || stored.timeline === identity.timeline
-        ? null
-        : await readSwitchPoint(config.postgres, stored.timeline, identity.timeline),
-  };
-  if (stored !== null) {
+  const server = await serverFacts(config, { identity, slot, publication }, stored);
+  const before = stored !== null && wish !== null && !wish.done ? stored : null;
+  if (stored !== null && before === null) {
     checkStart(stored, server);
   }
   failpoint("progress.checked");
   // Only now: a server that is not the stream's keeps its publication as it is.
   await addNewTables(client, config, publication, identity.version);
-  const progress = { ...(stored ?? firstProgress(config.stream, server)), ...identityOf(server) };
+  const progress =
+    before === null
+      ? { ...(stored ?? firstProgress(config.stream, server)), ...identityOf(server) }
+      : nextEpoch(before, server);
   const publisher = new Publisher(connection, producer, progress, {
     progressTopic: topics.progress,
     schemasTopic: topics.schemas,
     transactionTimeoutMs: TRANSACTION_TIMEOUT_MS,
     progressEnd,
-    isFirstStart: stored === null,
+    stored,
     knownSchemas: schemas.map(({ schema }) => schema),
   });
   if (stored === null) {
@@ -154,26 +148,11 @@ async function checkedProgress(
     failpoint("progress.first-stored");
   }
   const resolver = new TableResolver(client, publication.oid, config, topics, schemas);
-  const { tables, ended, notes } = await checkTables(
-    client,
-    publication.oid,
-    resolver,
-    topics,
-    own,
-    config,
-    stored !== null && !sameSettings(stored.resume, server.resume),
-  );
-  const known = new Set(schemas.map(({ schema }) => schema));
-  const fresh = tables.filter(({ encoder }) => !schemas.some(({ table }) => table === encoder.schema.table));
-  const plan = config.snapshot === "never" ? [] : await planSnapshots(client, fresh);
-  const current = [...ended, ...tables.map(({ encoder }) => encoder.schema)];
-  const unwritten = current.filter(({ schema }) => !known.has(schema));
-  if (unwritten.length > 0) {
-    // In one transaction: a table that is recorded and not planned would never be read.
-    const snapshot = [...publisher.progress.snapshot, ...plan];
-    await publisher.publish({ ...publisher.progress, snapshot, events: [] }, unwritten);
-    failpoint("progress.schemas-stored");
-  }
+  const parts = { client, publication: publication.oid, publisher, resolver, topics };
+  const { tables, notes } =
+    before === null
+      ? await recordTables(config, parts, own, schemas, stored !== null && !sameSettings(stored.resume, server.resume))
+      : await beginEpoch(parts, wish!);
   const captured = new Map(tables.map((table) => [table.encoder.schema.oid, table]));
   const goingOn = publisher.progress.snapshot.filter((entry) => captured.has(entry.oid));
   const verifyTables = async (other: pg.Client) => {
@@ -205,6 +184,37 @@ async function checkedProgress(
     notes,
     verifyTables,
   };
+}
+
+/** Records the tables that are new, and which of them are to be read. */
+async function recordTables(
+  config: Config,
+  { client, publication, publisher, resolver, topics }: OpenTables,
+  own: OwnTopics,
+  schemas: readonly TableSchema[],
+  settingsChanged: boolean,
+): Promise<OpenedTables> {
+  const { tables, ended, notes } = await checkTables(
+    client,
+    publication,
+    resolver,
+    topics,
+    own,
+    config,
+    settingsChanged,
+  );
+  const known = new Set(schemas.map(({ schema }) => schema));
+  const fresh = tables.filter(({ encoder }) => !schemas.some(({ table }) => table === encoder.schema.table));
+  const plan = config.snapshot === "never" ? [] : await planSnapshots(client, fresh);
+  const current = [...ended, ...tables.map(({ encoder }) => encoder.schema)];
+  const unwritten = current.filter(({ schema }) => !known.has(schema));
+  if (unwritten.length > 0) {
+    // In one transaction: a table that is recorded and not planned would never be read.
+    const snapshot = [...publisher.progress.snapshot, ...plan];
+    await publisher.publish({ ...publisher.progress, snapshot, events: [] }, unwritten);
+    failpoint("progress.schemas-stored");
+  }
+  return { tables, notes };
 }
 
 /** Throws PUBLICATION_LOST, PUBLICATION_FOREIGN or PUBLICATION_CHANGED. */

@@ -15,6 +15,7 @@ import {
 } from "../source/publication.ts";
 import { errorCode } from "../source/session.ts";
 import { createSlot, readSlot, type SlotState, TWO_PHASE_REMEDY, twoPhaseSlot } from "../source/slot.ts";
+import { NEW_EPOCH } from "./start-checks.ts";
 import { isSelected } from "./table-resolver.ts";
 
 /**
@@ -36,7 +37,10 @@ export async function ensureSlot(client: pg.Client, config: Config, hasProgress:
       return false;
     }
   }
-  return slot !== null || (await createSlot(client, slotName, Math.max(config.startup.waitMs, 1_000)));
+  return (
+    slot !== null ||
+    (await createSlot(client, slotName, Math.max(config.startup.waitMs, 1_000), config.postgres.failover))
+  );
 }
 
 function checkSlot({ stream, postgres }: Config, slot: SlotState | null, hasProgress: boolean): void {
@@ -67,15 +71,15 @@ export function publicationLost(stream: string, publication: string): Afterimage
   return new AfterimageError(
     "PUBLICATION_LOST",
     `Publication ${publication} is gone: Postgres leaves out what is written while it is missing.`,
-    `Rebuild the stream: afterimage drop ${stream} --topics, then start.`,
+    `${NEW_EPOCH} Or rebuild the stream: afterimage drop ${stream} --topics, then start.`,
   );
 }
 
-function slotLost(stream: string, what: string, cause?: unknown): AfterimageError {
+export function slotLost(stream: string, what: string, cause?: unknown): AfterimageError {
   return new AfterimageError(
     "SLOT_LOST",
     `${what}: changes after the stored position are lost.`,
-    `Rebuild the stream: afterimage drop ${stream} --topics, then start. To keep slots from being lost, raise max_slot_wal_keep_size.`,
+    `${NEW_EPOCH} Or rebuild the stream: afterimage drop ${stream} --topics, then start. To keep slots from being lost, raise max_slot_wal_keep_size.`,
     { cause },
   );
 }

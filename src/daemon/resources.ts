@@ -4,6 +4,8 @@ import type { Config } from "../config/config.ts";
 import type { FrameSource } from "../pipeline/parts.ts";
 import { Spool } from "../pipeline/spool.ts";
 import { StreamedSource } from "../pipeline/streamed-source.ts";
+import type { EpochWish } from "./new-epoch.ts";
+import type { PlannedSkip } from "./skip-snapshots.ts";
 
 /** What is known of the connections while a session is opened. */
 export interface Lost {
@@ -14,6 +16,14 @@ export interface Lost {
   catalog: pg.Client | null;
   /** The attempt has failed: that the stream is then closed is no loss of it. */
   isOver: boolean;
+}
+
+/** What an operator asks of the session beside streaming. */
+export interface Asked {
+  readonly wish?: EpochWish | null;
+  readonly skips?: readonly PlannedSkip[];
+  /** Whether snapshots go on. */
+  readonly reads?: boolean;
 }
 
 /** Closes it with the others; at once when an abort has closed those already. */

@@ -19,15 +19,19 @@ import type { TableResolver } from "./table-resolver.ts";
 const LOOK_MS = 10_000;
 const TOO_LONG = "57014";
 
-/** Throws SNAPSHOT_NOT_ALLOWED. */
-export async function planSnapshots(client: pg.Client, tables: readonly CapturedTable[]): Promise<SnapshotState> {
+/** `all`: empty tables too, since views may hold rows of them. Throws SNAPSHOT_NOT_ALLOWED. */
+export async function planSnapshots(
+  client: pg.Client,
+  tables: readonly CapturedTable[],
+  all = false,
+): Promise<SnapshotState> {
   const state: TableSnapshot[] = [];
   for (const table of tables) {
     const { oid } = table.encoder.schema;
     // In this order: a writer that is over in between has left its rows for the look. Idle ones too: what they wrote
     // before the table was published is never streamed.
     const writers = await readWriters(client, oid, true);
-    if ((await isEmpty(client, table)) && writers.length === 0) {
+    if ((await isEmpty(client, table)) && writers.length === 0 && !all) {
       continue;
     }
     state.push(toBeRead(table, { estimate: await estimateRows(client, oid) }));

@@ -79,12 +79,14 @@ export class Snapshotter {
     });
   }
 
-  /** Opens the snapshots that are not open yet, before any event of the stream, and goes on with all. */
-  start(): void {
+  /** Opens the snapshots that are not open yet, before any event of the stream, and goes on with all if asked to read. */
+  start(read: boolean): void {
     for (const { oid } of this.#parts.book.state) {
       this.#open(oid).catch(() => undefined); // the run tells why it ended
     }
-    this.#employ();
+    if (read) {
+      this.#employ();
+    }
   }
 
   async close(): Promise<void> {

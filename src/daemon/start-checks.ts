@@ -21,6 +21,10 @@ export interface ServerFacts {
   readonly switchPoint: Lsn | null;
 }
 
+/** The way on that keeps the topics. */
+export const NEW_EPOCH =
+  "Go on with a new epoch, which says what is missing and reads every table again: afterimage start --new-epoch.";
+
 const REBUILD = "Or rebuild the stream: afterimage drop STREAM --topics, then start.";
 
 /** Throws the first thing that does not hold. */
@@ -29,7 +33,7 @@ export function checkStart(stored: Progress, server: ServerFacts): void {
     throw halt(
       "SERVER_FOREIGN",
       `The stream was published from another ${stored.systemId === server.systemId ? "database of this server" : "server"}.`,
-      "Point postgres.url at the database it was published from. Or, if that one is gone, rebuild the stream: afterimage drop STREAM --topics --foreign-server, then start.",
+      "Point postgres.url at the database it was published from. If that one is gone and this one takes its place: afterimage start --new-epoch --force. Or rebuild the stream: afterimage drop STREAM --topics --foreign-server, then start.",
     );
   }
   if (stored.slot !== server.slot) {
@@ -51,7 +55,7 @@ export function checkStart(stored: Progress, server: ServerFacts): void {
     throw halt(
       "SLOT_AHEAD",
       `The slot was confirmed up to ${formatLsn(server.confirmedFlushLsn)}, but the stream holds only what ends at or below ${formatLsn(stored.endLsn)}: what lies between is lost.`,
-      `Somebody advanced or made the slot anew, or topics were restored from an older state. ${REBUILD}`,
+      `Somebody advanced or made the slot anew, or topics were restored from an older state. ${NEW_EPOCH} ${REBUILD}`,
     );
   }
   checkTimeline(stored, server);
@@ -60,7 +64,7 @@ export function checkStart(stored: Progress, server: ServerFacts): void {
     throw halt(
       "SERVER_BEHIND",
       `The stream was published up to ${formatLsn(reached)}, but the server is only at ${formatLsn(server.insertLsn)}: it was restored from an older state.`,
-      `Point postgres.url at the right server. ${REBUILD}`,
+      `Point postgres.url at the right server. If this is the one now: ${NEW_EPOCH} ${REBUILD}`,
     );
   }
   checkPartitions(stored.resume, server.resume);
@@ -68,7 +72,7 @@ export function checkStart(stored: Progress, server: ServerFacts): void {
     throw halt(
       "RESUME_MISMATCH",
       "A transaction is published in part, and what decides its events has changed since: tables, keyless, the publication's options, or the server's version.",
-      `Put the settings back, start once, and change them after the transaction is through. ${REBUILD}`,
+      `Put the settings back, start once, and change them after the transaction is through. If that can't be: ${NEW_EPOCH} ${REBUILD}`,
     );
   }
 }
@@ -94,7 +98,7 @@ function checkTimeline(stored: Progress, server: ServerFacts): void {
     throw halt(
       "TIMELINE_DIVERGED",
       `The stream was published up to ${formatLsn(stored.endLsn)} of timeline ${stored.timeline}; this server is on timeline ${server.timeline}, which left it ${server.switchPoint === null ? "nowhere" : `at ${formatLsn(server.switchPoint)}`}.`,
-      `A standby was promoted that lacked published changes. ${REBUILD}`,
+      `A standby was promoted that lacked published changes. ${NEW_EPOCH} ${REBUILD}`,
     );
   }
 }
@@ -103,7 +107,7 @@ export function publicationForeign(): AfterimageError {
   return halt(
     "PUBLICATION_FOREIGN",
     "The publication is not the one the stream was published from: it was dropped and made again, and rows written in between are missing.",
-    `Set postgres.publication to the right one. ${REBUILD}`,
+    `Set postgres.publication to the right one. If this is the one now: ${NEW_EPOCH} ${REBUILD}`,
   );
 }
 
@@ -111,7 +115,7 @@ export function publicationChanged(before: number, now: number): AfterimageError
   return halt(
     "PUBLICATION_CHANGED",
     `The publication was altered since it was looked at last (xmin ${before}, now ${now}): what it left out meanwhile is missing from the stream, and nobody can tell whether there was any.`,
-    `If nothing was written meanwhile, or what is missing may be missing, set postgres.acceptPublicationXmin to ${now} and start again; afterimage verify --against-database then shows which rows differ. ${REBUILD}`,
+    `If nothing was written meanwhile, or what is missing may be missing, set postgres.acceptPublicationXmin to ${now} and start again; afterimage verify --against-database then shows which rows differ. ${NEW_EPOCH} ${REBUILD}`,
   );
 }
 

@@ -4,7 +4,7 @@ import type { AfterimageError } from "../errors.ts";
 import { formatLsn } from "../event/lsn.ts";
 import type { Progress } from "../event/progress.ts";
 import type { Lifecycle } from "./lifecycle.ts";
-import type { DaemonStatus, ReportedError } from "./status.ts";
+import type { DaemonStatus, ReportedError, WalStatus } from "./status.ts";
 import type { Lag, StreamSession } from "./stream-session.ts";
 import { UnreachedLooks } from "./unreached-looks.ts";
 
@@ -112,7 +112,7 @@ export class StatusBoard {
     }
   }
 
-  status(lifecycle: Lifecycle): DaemonStatus {
+  status(lifecycle: Lifecycle, wal: WalStatus | null): DaemonStatus {
     const progress = this.#session?.progress ?? this.#progress;
     return {
       version: this.#version,
@@ -131,6 +131,7 @@ export class StatusBoard {
         },
       },
       lag: this.#lagNow(progress),
+      wal,
       eventsPerSecond: this.#rate(),
       eventsPublished: this.#events(),
       snapshot: this.#session?.snapshots ?? [],

@@ -35,6 +35,21 @@ export interface SnapshotStatus {
   readonly waitingFor: string | null;
 }
 
+/** What the slot makes the server keep. */
+export interface WalStatus {
+  /** `alert` is loud; `give-up` is there only where `walGuard.giveUp` is set. */
+  readonly level: "ok" | "warn" | "alert" | "give-up";
+  readonly retainedBytes: number;
+  /** By which it grows, over the last minute; below 0 when it falls. */
+  readonly bytesPerSecond: number;
+  /** Until the server can give the slot up; null when `max_slot_wal_keep_size` sets no bound. */
+  readonly leftBytes: number | null;
+  /** At this growth; null when it does not grow, or never is. */
+  readonly secondsLeft: number | null;
+  /** Slots of standbys that Postgres waits for before it sends anything; null when it does not, or not for long. */
+  readonly awaitedStandbys: string | null;
+}
+
 export interface DaemonStatus {
   readonly version: string;
   readonly pid: number;
@@ -62,6 +77,8 @@ export interface DaemonStatus {
     /** WAL the slot keeps on the server. */
     readonly retainedBytes: number | null;
   };
+  /** Looked at every 5 s, also while nothing is streamed; null while the server can't be asked, or has no slot. */
+  readonly wal: WalStatus | null;
   /** Over the last 10 s. */
   readonly eventsPerSecond: number;
   readonly eventsPublished: number;

@@ -11,18 +11,22 @@ import { Pipeline } from "../pipeline/pipeline.ts";
 import { Absence, stalled, throughAbsence } from "../sink/absence.ts";
 import { encodeEvent } from "../sink/encode-event.ts";
 import { holdsProgress } from "../sink/progress-log.ts";
+import { skippingEncoder } from "../sink/skip-events.ts";
 import { Feedback } from "../source/feedback.ts";
 import { nudge } from "../source/nudge.ts";
 import { cancelStatement, closeSql, errorCode, isConnectionLoss } from "../source/session.ts";
 import { SilenceWatch } from "../source/silence-watch.ts";
 import { readSlotLag } from "../source/slot.ts";
+import { readRetention, type WalRetention } from "../source/wal-retention.ts";
 import { type Connections, SERVERS } from "./connections.ts";
 import { openImagesOf } from "./imaged-tables.ts";
+import { prepareEpoch } from "./new-epoch.ts";
 import { type OpenProgress, openProgress } from "./open-progress.ts";
 import { ensureSlot, streamLost } from "./open-slot.ts";
 import { kafkaSettings } from "./preflight-kafka.ts";
-import { keep, type Lost, openSource } from "./resources.ts";
+import { type Asked, keep, type Lost, openSource } from "./resources.ts";
 import { endWith } from "./shutdown-drain.ts";
+import { snapshotsOfSkipped } from "./skip-snapshots.ts";
 import type { SnapshotRequests } from "./snapshot-requests.ts";
 import { Snapshotter } from "./snapshotter.ts";
 import type { SnapshotStatus } from "./status.ts";
@@ -32,43 +36,35 @@ export interface Lag {
   readonly retainedBytes: number;
 }
 
+/** What a session streams with, opened. */
+interface SessionParts {
+  readonly pipeline: Pipeline;
+  readonly progress: OpenProgress;
+  readonly feedback: Feedback;
+  readonly sensor: pg.Client;
+  readonly slot: string;
+  readonly absence: Absence;
+  readonly snapshotter: Snapshotter;
+  readonly images: Images | null;
+  readonly reads: boolean;
+}
+
 export class StreamSession {
   readonly #resources: AsyncDisposableStack;
-  readonly #pipeline: Pipeline;
-  readonly #progress: OpenProgress;
-  readonly #feedback: Feedback;
-  readonly #sensor: pg.Client;
-  readonly #slot: string;
-  readonly #absence: Absence;
-  readonly #snapshotter: Snapshotter;
-  readonly #images: Images | null;
+  readonly #parts: SessionParts;
 
-  private constructor(
-    resources: AsyncDisposableStack,
-    parts: {
-      pipeline: Pipeline;
-      progress: OpenProgress;
-      feedback: Feedback;
-      sensor: pg.Client;
-      slot: string;
-      absence: Absence;
-      snapshotter: Snapshotter;
-      images: Images | null;
-    },
-  ) {
+  private constructor(resources: AsyncDisposableStack, parts: SessionParts) {
     this.#resources = resources;
-    this.#pipeline = parts.pipeline;
-    this.#progress = parts.progress;
-    this.#feedback = parts.feedback;
-    this.#sensor = parts.sensor;
-    this.#slot = parts.slot;
-    this.#absence = parts.absence;
-    this.#snapshotter = parts.snapshotter;
-    this.#images = parts.images;
+    this.#parts = parts;
   }
 
   /** Throws with SQLSTATE 55006 when another daemon holds the slot; an abort of `signal` closes what is open. */
-  static async open(config: Config, signal: AbortSignal, connections: Connections = SERVERS): Promise<StreamSession> {
+  static async open(
+    config: Config,
+    signal: AbortSignal,
+    connections: Connections = SERVERS,
+    asked: Asked = {},
+  ): Promise<StreamSession> {
     signal.throwIfAborted();
     const resources = new AsyncDisposableStack();
     const lost: Lost = {
@@ -88,7 +84,7 @@ export class StreamSession {
     const onAbort = () => void abort();
     signal.addEventListener("abort", onAbort);
     try {
-      const session = await StreamSession.#open(config, resources, lost, signal, connections);
+      const session = await StreamSession.#open(config, resources, lost, signal, connections, asked);
       if (lost.error !== undefined) {
         throw lost.error;
       }
@@ -109,6 +105,7 @@ export class StreamSession {
     lost: Lost,
     signal: AbortSignal,
     connections: Connections,
+    { wish = null, skips = [], reads = true }: Asked,
   ): Promise<StreamSession> {
     const name = `afterimage ${config.stream}`;
     const onLost = (error: Error) => lost.onLost(error);
@@ -123,6 +120,9 @@ export class StreamSession {
 
     const hasProgress = await holdsProgress(connection, config.stream);
     failpoint("session.progress-looked-for");
+    if (wish !== null && !wish.done) {
+      await prepareEpoch(catalog, connection, config, wish);
+    }
     while (!(await ensureSlot(catalog, config, hasProgress))) {
       // Another daemon was making it: look again.
     }
@@ -144,7 +144,7 @@ export class StreamSession {
     await keep(resources, async () => watch.stop());
     watch.start(stream.silenceMs);
 
-    const progress = await openProgress(config, catalog, connection, lost);
+    const progress = await openProgress(config, catalog, connection, lost, wish);
     const opened = await openImagesOf(config, catalog, connection, progress);
     await keep(resources, async () => opened?.[Symbol.dispose]());
     const images = opened?.images ?? null;
@@ -163,7 +163,7 @@ export class StreamSession {
         }
         return progress.resolver.resolve(relation);
       },
-      encode: encodeEvent,
+      encode: skips.length === 0 ? encodeEvent : skippingEncoder(skips, snapshotsOfSkipped(progress.snapshots)),
       images,
       publish: async (batch) => {
         const stored = await progress.publisher.publish(batch);
@@ -192,30 +192,31 @@ export class StreamSession {
       fail: (error) => endWith(pipeline, error),
     });
     await keep(resources, () => snapshotter.close());
-    return new StreamSession(resources, { pipeline, progress, feedback, sensor, slot, absence, snapshotter, images });
+    const parts = { pipeline, progress, feedback, sensor, slot, absence, snapshotter, images, reads };
+    return new StreamSession(resources, parts);
   }
 
   /** The progress record stored last. */
   get progress(): Progress {
-    return this.#progress.publisher.progress;
+    return this.#parts.progress.publisher.progress;
   }
 
   /** What the start found that stops nothing. */
   get notes(): readonly string[] {
-    return this.#progress.notes;
+    return this.#parts.progress.notes;
   }
 
   get tables(): { table: string; topic: string }[] {
-    return this.#progress.resolver.captured();
+    return this.#parts.progress.resolver.captured();
   }
 
   get publishedEvents(): number {
-    return this.#pipeline.publishedEvents;
+    return this.#parts.pipeline.publishedEvents;
   }
 
   /** Commit time of the oldest transaction that was received and is not published yet. */
   get oldestPending(): string | null {
-    return this.#pipeline.oldestPending;
+    return this.#parts.pipeline.oldestPending;
   }
 
   /**
@@ -225,10 +226,10 @@ export class StreamSession {
   async run(): Promise<void> {
     try {
       failpoint("session.streaming");
-      const running = this.#pipeline.run();
-      this.#snapshotter.start();
+      const running = this.#parts.pipeline.run();
+      this.#parts.snapshotter.start(this.#parts.reads);
       await running;
-      this.#feedback.send();
+      this.#parts.feedback.send();
     } finally {
       failpoint("session.closing");
       await this.#resources.disposeAsync();
@@ -238,25 +239,34 @@ export class StreamSession {
 
   /** Tables whose snapshot is not over. */
   get snapshots(): SnapshotStatus[] {
-    return this.#snapshotter.status();
+    return this.#parts.snapshotter.status();
   }
 
   get snapshotRequests(): SnapshotRequests {
-    return this.#snapshotter.requests;
+    return this.#parts.snapshotter.requests;
   }
 
   /** Ends at a batch boundary; `run` then resolves. */
   stop(): void {
-    this.#pipeline.stop();
+    this.#parts.pipeline.stop();
   }
 
   /** Why nothing gets through to Kafka though the session lives on; null while it does. */
   get trouble(): AfterimageError | null {
-    return this.#absence.reason ?? stalled(this.#pipeline.waitingMs);
+    return this.#parts.absence.reason ?? stalled(this.#parts.pipeline.waitingMs);
+  }
+
+  readRetention(): Promise<WalRetention | null> {
+    return readRetention(this.#parts.sensor, this.#parts.slot);
+  }
+
+  /** Ends at once; what is not published is sent again next time, if the slot is kept. */
+  fail(error: AfterimageError): void {
+    this.#parts.pipeline.fail(error);
   }
 
   readLag(): Promise<Lag> {
-    return readSlotLag(this.#sensor, this.#slot);
+    return readSlotLag(this.#parts.sensor, this.#parts.slot);
   }
 
   /**
@@ -265,19 +275,19 @@ export class StreamSession {
    */
   async verify(): Promise<readonly string[]> {
     try {
-      await this.#progress.topics.verifyUnchanged();
-      this.#absence.answered();
-      const notes = await this.#progress.verifyTables(this.#sensor);
+      await this.#parts.progress.topics.verifyUnchanged();
+      this.#parts.absence.answered();
+      const notes = await this.#parts.progress.verifyTables(this.#parts.sensor);
       failpoint("session.continuity-looked");
-      if (await this.#progress.hasUnread(this.#sensor, null)) {
+      if (await this.#parts.progress.hasUnread(this.#parts.sensor, null)) {
         this.stop();
       }
-      return [...notes, ...this.#snapshotter.notes, ...(this.#images?.notes(this.snapshots) ?? [])];
+      return [...notes, ...this.#parts.snapshotter.notes, ...(this.#parts.images?.notes(this.snapshots) ?? [])];
     } catch (error) {
       // A lost connection ends the session by itself, after what is to be done before; a Kafka that is away for a while
       // is waited for.
-      if (!isConnectionLoss(errorCode(error) ?? "") && !this.#absence.bears(error)) {
-        this.#pipeline.fail(error);
+      if (!isConnectionLoss(errorCode(error) ?? "") && !this.#parts.absence.bears(error)) {
+        this.#parts.pipeline.fail(error);
       }
       return [];
     }

@@ -124,6 +124,28 @@ export class TableResolver {
     return ended;
   }
 
+  /**
+   * For a new epoch: takes over what was recorded of tables that are published now, though they were made again or were
+   * out of the publication, and ends the capture of the others. Gives the records that this adds.
+   */
+  renew(published: readonly PublishedTable[]): { ended: TableSchema[]; renewed: TableSchema[] } {
+    const now = new Map(published.map((table) => [formatTableName(table.schema, table.table), table]));
+    const ended = this.inForce()
+      .filter(({ table }) => !now.has(table))
+      .map((schema) => this.end(schema));
+    const renewed: TableSchema[] = [];
+    for (const before of this.latest()) {
+      const table = now.get(before.table);
+      if (table !== undefined && (table.oid !== before.oid || table.publicationRel !== before.publicationRel)) {
+        const { oid, publicationRel } = table;
+        const schema = { ...before, schema: this.#nextId, oid, publicationRel };
+        this.#record(schema);
+        renewed.push(schema);
+      }
+    }
+    return { ended, renewed };
+  }
+
   // An old shape is announced again when WAL is sent a second time: it keeps its id.
   #versionOf(shape: TableShape & { topicId: string }): TableSchema {
     const known = this.#versions.get(shape.table)?.findLast((version) => sameShape(version, shape));

@@ -99,11 +99,22 @@ export function encodeTruncate(
   return `${open("truncate", table.tableJson, "null", "null", "null")}${source(transaction, place, table.schema.schema)},"copies":${copies}}`;
 }
 
+/** The JSON of a gap in the place of an event that is left out; `copies` is the number of partitions that get it. */
+export function encodeSkipped(
+  table: RowEncoder,
+  reason: string,
+  copies: number,
+  transaction: EnvelopeTransaction,
+  place: EnvelopePlace,
+): string {
+  return `${open("gap", table.tableJson, "null", "null", "null")}${source(transaction, place, null)},"reason":${JSON.stringify(reason)},"copies":${copies}}`;
+}
+
 function open(operation: Operation, table: string, key: string, before: string, after: string): string {
   return `{"v":1,"table":${table},"operation":"${operation}","key":${key},"before":${before},"after":${after}`;
 }
 
-function source(transaction: EnvelopeTransaction, place: EnvelopePlace, schema: number): string {
+function source(transaction: EnvelopeTransaction, place: EnvelopePlace, schema: number | null): string {
   return `,"timestamp":"${transaction.timestamp}","sequence":${place.sequence},"transaction":{"id":"${transaction.id}","epoch":${transaction.epoch},"lsn":"${formatLsn(transaction.commitLsn)}","index":${place.index}${place.last ? ',"last":true' : ""}},"schema":${schema}`;
 }
 

@@ -1,12 +1,24 @@
 // What identifies an event. A bare LSN does not: all rows of one COPY share one, and a COMMIT shares its LSN with
 // the BEGIN that follows it.
-import type { Lsn } from "./lsn.ts";
+import { formatLsn, type Lsn, parseLsn } from "./lsn.ts";
 
 /** The source transaction's commit LSN and the 1-based ordinal of the event in it, within one epoch of a stream. */
 export interface Position {
   readonly epoch: number;
   readonly commitLsn: Lsn;
   readonly index: number;
+}
+
+/** `1:0/16B3748:3`: epoch, commit LSN and index. */
+export const formatPosition = ({ epoch, commitLsn, index }: Position): string =>
+  `${epoch}:${formatLsn(commitLsn)}:${index}`;
+
+/** Null for anything that `formatPosition` does not write. */
+export function parsePosition(text: string): Position | null {
+  const match = /^([1-9]\d{0,8}):([0-9A-F]{1,8}\/[0-9A-F]{1,8}):([1-9]\d{0,14})$/i.exec(text);
+  return match === null
+    ? null
+    : { epoch: Number(match[1]), commitLsn: parseLsn(match[2]!.toUpperCase()), index: Number(match[3]) };
 }
 
 /**

@@ -18,6 +18,23 @@ export class AmbiguousOutcome extends AfterimageError {
   }
 }
 
+/** One record alone is larger than the topic takes, however the batch is cut. */
+export class RecordTooLarge extends AfterimageError {
+  readonly topic: string;
+  /** As it was given to `produce`. */
+  readonly record: unknown;
+
+  constructor({ topic, partition }: { topic: string; partition: number }, bytes: number, record: unknown) {
+    super(
+      "RECORD_TOO_LARGE",
+      `A record of ${bytes} bytes is larger than topic ${topic} takes (partition ${partition}).`,
+      "Raise the topic's max.message.bytes (kafka-configs.sh --alter), then start: it goes on with this event.",
+    );
+    this.topic = topic;
+    this.record = record;
+  }
+}
+
 /** No reply came. `sent` is false when the request can't have reached the broker. */
 export class NoReply extends AfterimageError {
   readonly sent: boolean;

@@ -1,9 +1,8 @@
 // Appends records to partitions: finds their leaders, cuts requests, and settles each partition's answer.
 import { setTimeout as sleep } from "node:timers/promises";
-import { AfterimageError } from "../errors.ts";
 import { failpoint } from "../failpoint.ts";
 import type { KafkaConnection } from "./connection.ts";
-import { AmbiguousOutcome, NoReply, notReady, refused } from "./errors.ts";
+import { AmbiguousOutcome, NoReply, notReady, RecordTooLarge, refused } from "./errors.ts";
 import { PartitionQueue } from "./partition-queue.ts";
 import { ErrorCode, isLeaderError, isTransactionLost } from "./protocol/error-code.ts";
 import { type ProduceReply, produce } from "./protocol/produce.ts";
@@ -126,7 +125,7 @@ export class PartitionAppender {
         break;
       }
       if (queue.batchBytes > LARGEST_BATCH) {
-        throw tooLarge(queue);
+        throw new RecordTooLarge(queue, queue.batchBytes, queue.nextRecord);
       }
       chosen.push(queue);
     }
@@ -147,7 +146,7 @@ export class PartitionAppender {
     }
     if (error === ErrorCode.MESSAGE_TOO_LARGE || error === ErrorCode.RECORD_LIST_TOO_LARGE) {
       if (queue.batchLength === 1) {
-        throw tooLarge(queue);
+        throw new RecordTooLarge(queue, queue.batchBytes, queue.nextRecord);
       }
       this.#batchLimits.set(queue.topic, Math.min(this.#batchLimit(queue.topic), Math.floor(queue.batchBytes / 2)));
       queue.recut();
@@ -193,12 +192,4 @@ function isPassing(error: number): boolean {
 
 function isSamePlace(a: TopicPartition, b: TopicPartition): boolean {
   return a.topic === b.topic && a.partition === b.partition;
-}
-
-function tooLarge(queue: PartitionQueue): AfterimageError {
-  return new AfterimageError(
-    "RECORD_TOO_LARGE",
-    `A record of ${queue.batchBytes} bytes is larger than topic ${queue.topic} takes (partition ${queue.partition}).`,
-    "Raise the topic's max.message.bytes (kafka-configs.sh --alter), then start: it goes on with this event.",
-  );
 }

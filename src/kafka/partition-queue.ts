@@ -12,6 +12,7 @@ export function sequenceAfter(sequence: number, count: number): number {
 export class PartitionQueue implements TopicPartition {
   readonly topic: string;
   readonly partition: number;
+  readonly #given: readonly ProducerRecord[];
   readonly #records: MeasuredRecords;
   readonly #patienceMs: number;
   #next = 0;
@@ -25,6 +26,7 @@ export class PartitionQueue implements TopicPartition {
   constructor(place: TopicPartition, records: readonly ProducerRecord[], sequence: number, patienceMs: number) {
     this.topic = place.topic;
     this.partition = place.partition;
+    this.#given = records;
     this.#records = new MeasuredRecords(records);
     this.#sequence = sequence;
     this.#patienceMs = patienceMs;
@@ -42,6 +44,11 @@ export class PartitionQueue implements TopicPartition {
 
   get offsets(): { baseOffset: bigint; lastOffset: bigint } {
     return { baseOffset: this.#baseOffset, lastOffset: this.#lastOffset };
+  }
+
+  /** The first one that is not accepted yet. */
+  get nextRecord(): ProducerRecord | undefined {
+    return this.#given[this.#next];
   }
 
   /** The records of the batch under way. */

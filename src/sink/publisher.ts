@@ -8,7 +8,7 @@ import { encodeSchema, type TableSchema } from "../event/schema.ts";
 import type { SnapshotState } from "../event/snapshot-state.ts";
 import { failpoint } from "../failpoint.ts";
 import type { KafkaConnection } from "../kafka/connection.ts";
-import { AmbiguousOutcome } from "../kafka/errors.ts";
+import { AmbiguousOutcome, RecordTooLarge } from "../kafka/errors.ts";
 import { findHeld } from "../kafka/offsets.ts";
 import type { ProducerRecord, TransactionalProducer } from "../kafka/transactional-producer.ts";
 import { Absence, TRY_AGAIN_MS, throughAbsence } from "./absence.ts";
@@ -16,6 +16,7 @@ import type { EncodedEvent } from "./encode-event.ts";
 import { waitUntilNoOpenTransaction, waitUntilNothingHeld } from "./held-topics.ts";
 import { settleCommit, settleProgress, type WrittenPartition } from "./lost-markers.ts";
 import { groupByPartition, lastsOf, placesOf, vectorOf } from "./placed-events.ts";
+import { asPoison } from "./poison.ts";
 import { readProgress } from "./progress-log.ts";
 
 /** What one Kafka transaction publishes; without events it only moves `endLsn`, or the state of a snapshot. */
@@ -35,8 +36,8 @@ export interface PublisherOptions {
   readonly transactionTimeoutMs: number;
   /** The progress topic's end when `progress` was read from it. */
   readonly progressEnd: bigint;
-  /** No progress record was ever stored. */
-  readonly isFirstStart: boolean;
+  /** The record that was read; null before the first. `progress` may be of the next epoch, and is not stored then. */
+  readonly stored: Progress | null;
   /** Schema records that are written already, by id. */
   readonly knownSchemas: Iterable<number>;
   /** How long one batch may wait for a Kafka that doesn't take it; `Absence`'s own by default. */
@@ -51,11 +52,12 @@ export class Publisher {
   #progress: Progress;
   /** Where the next progress record has to stand: else something stands between it and the last one that was read. */
   #progressEnd: bigint;
-  #storedNothing: boolean;
+  /** The record that stands in the topic; null before the first. */
+  #stored: Progress | null;
   /** What the last commit wrote, until its markers are seen. */
   #unsettled: readonly WrittenPartition[] = [];
 
-  /** `progress` is the record stored last. */
+  /** `progress` is the record stored last, or what it is to go on from. */
   constructor(
     connection: KafkaConnection,
     producer: TransactionalProducer,
@@ -66,7 +68,7 @@ export class Publisher {
     this.#producer = producer;
     this.#progress = progress;
     this.#progressEnd = options.progressEnd;
-    this.#storedNothing = options.isFirstStart;
+    this.#stored = options.stored;
     this.#options = options;
     this.#writtenSchemas = new Set(options.knownSchemas);
   }
@@ -109,7 +111,7 @@ export class Publisher {
       this.#writtenSchemas.add(schema);
     }
     this.#progress = stored;
-    this.#storedNothing = false;
+    this.#stored = stored;
     return stored;
   }
 
@@ -130,10 +132,13 @@ export class Publisher {
     this.#progressEnd = await waitUntilNoOpenTransaction(this.#connection, progressTopic, transactionTimeoutMs);
     const stored = await readProgress(this.#connection, progressTopic);
     const before = this.#progress;
-    const unchanged =
-      stored === null ? this.#storedNothing : stored.sequence === before.sequence && stored.endLsn === before.endLsn;
+    const unchanged = isSameRecord(stored, this.#stored);
     const isBatch =
-      stored !== null && stored.firstSequence === before.sequence + 1 && stored.endLsn >= before.endLsn && !unchanged;
+      !unchanged &&
+      stored !== null &&
+      stored.epoch === before.epoch &&
+      stored.firstSequence === before.sequence + 1 &&
+      stored.endLsn >= before.endLsn;
     if (unchanged || isBatch) {
       const written = fresh.length === 0 ? places : [...places, { topic: schemasTopic, partition: 0 }];
       await this.#producer.endHanging(await findHeld(this.#connection, written), isBatch);
@@ -185,7 +190,7 @@ export class Publisher {
         // The next holder's InitProducerId would end it too; an abort frees readers at once.
         await this.#producer.abort().catch(() => undefined);
       }
-      throw error;
+      throw error instanceof RecordTooLarge ? asPoison(error, batch.events) : error;
     }
   }
 
@@ -216,6 +221,12 @@ export class Publisher {
     }
     return [...fresh.values()].sort((a, b) => a.schema - b.schema);
   }
+}
+
+function isSameRecord(one: Progress | null, other: Progress | null): boolean {
+  return one === null || other === null
+    ? one === other
+    : one.epoch === other.epoch && one.sequence === other.sequence && one.endLsn === other.endLsn;
 }
 
 /**

@@ -67,7 +67,7 @@ export function judgeSlot(slot: SlotFacts, { name, stream, database }: SlotTarge
       problem(
         "SLOT_LOST",
         `Replication slot ${name} was invalidated${slot.invalidation === null ? "" : ` (${slot.invalidation})`}: the server no longer has all that it still needed.`,
-        remedy`The stream can't go on from here: ${rebuild(stream)}, then start again. So that it doesn't happen again: ${precaution(slot.invalidation)}`,
+        remedy`The stream can't go on from here: begin a new epoch (afterimage start --new-epoch), or rebuild it: ${rebuild(stream)}, then start again. So that it doesn't happen again: ${precaution(slot.invalidation)}`,
       ),
     ];
   }

@@ -31,6 +31,8 @@ export interface PreflightTarget extends PostgresSettings {
   readonly readsRows?: boolean;
   /** Over which a snapshot reads. */
   readonly snapshotConnections?: number;
+  /** A new epoch is to begin: a publication that is gone is made again. */
+  readonly newEpoch?: boolean;
 }
 
 export interface TableChoice {
@@ -103,7 +105,7 @@ function publicationLost({ publication, slot, stream = "STREAM" }: PreflightTarg
   return problem(
     "PUBLICATION_LOST",
     `Publication ${publication} is gone, though slot ${slot} is there: Postgres leaves out what is written while it is missing.`,
-    remedy`Rebuild the stream: ${rebuild(stream)}, then start.`,
+    remedy`Go on with a new epoch (afterimage start --new-epoch), or rebuild the stream: ${rebuild(stream)}, then start.`,
   );
 }
 
@@ -123,7 +125,7 @@ async function checkTables(
   hasSlot: boolean,
 ): Promise<Omit<PostgresPreflight, "hasSlot">> {
   const publication = await readPublicationFacts(client, target.publication);
-  if (publication === null && hasSlot) {
+  if (publication === null && hasSlot && target.newEpoch !== true) {
     return { findings: [publicationLost(target)], tables: [] };
   }
   const candidates = await inspectTables(client);

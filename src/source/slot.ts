@@ -73,13 +73,21 @@ const OBJECT_IN_USE = "55006";
 /**
  * Makes the slot. Postgres first waits for every transaction that is open at that moment; after `patienceMs` it gives
  * up and the half-made slot is gone. Resolves false when another process made it meanwhile.
- * Throws SLOT_BLOCKED (naming the blocker) or SLOTS_EXHAUSTED.
+ * `failover`: standbys take it over. Throws SLOT_BLOCKED (naming the blocker), SLOTS_EXHAUSTED or FAILOVER_UNSUPPORTED.
  */
-export async function createSlot(client: pg.Client, slot: string, patienceMs: number): Promise<boolean> {
+export async function createSlot(
+  client: pg.Client,
+  slot: string,
+  patienceMs: number,
+  failover = false,
+): Promise<boolean> {
+  if (failover) {
+    await checkFailover(client);
+  }
   try {
     await client.query(`SET statement_timeout = ${Math.max(1, Math.round(patienceMs))}`);
     const making: LongQuery = {
-      text: "SELECT pg_create_logical_replication_slot($1, 'pgoutput')",
+      text: `SELECT pg_create_logical_replication_slot($1, 'pgoutput'${failover ? ", failover => true" : ""})`,
       values: [slot],
       patienceMs: patienceMs + ANSWER_MS,
     };
@@ -105,6 +113,18 @@ export async function createSlot(client: pg.Client, slot: string, patienceMs: nu
   } finally {
     // On a connection that was lost it fails too; the loss itself is the error that counts.
     await client.query("SET statement_timeout = 0").catch(() => undefined);
+  }
+}
+
+/** Standbys copy slots since PostgreSQL 17. */
+async function checkFailover(client: pg.Client): Promise<void> {
+  const { rows } = await client.query("SELECT current_setting('server_version_num')::int AS version");
+  if (rows[0].version < 170_000) {
+    throw new AfterimageError(
+      "FAILOVER_UNSUPPORTED",
+      `postgres.failover asks for a slot that standbys take over, and this is PostgreSQL ${Math.trunc(rows[0].version / 10_000)}; it takes 17 or later.`,
+      "Set postgres.failover to false; a promoted standby is then answered by afterimage start --new-epoch. Or upgrade Postgres.",
+    );
   }
 }
 

@@ -62,6 +62,8 @@ export class DatabaseCheck {
   readonly #other: pg.Client;
   readonly #publication: number;
   readonly #stream: string;
+  /** Transactions of earlier epochs were of another history: every table was read again since. */
+  readonly #epoch: number;
   readonly #check: StreamCheck;
   #fold: Fold | null = null;
   #snapshot: DatabaseSnapshot | null = null;
@@ -76,7 +78,7 @@ export class DatabaseCheck {
     findings: Findings,
     clients: readonly [pg.Client, pg.Client],
     publication: number,
-    stream: string,
+    { stream, epoch }: Progress,
   ) {
     this.#options = options;
     this.#check = check;
@@ -84,6 +86,7 @@ export class DatabaseCheck {
     [this.#holder, this.#other] = clients;
     this.#publication = publication;
     this.#stream = stream;
+    this.#epoch = epoch;
   }
 
   /** Throws SERVER_FOREIGN, POSTGRES_IN_RECOVERY and the errors of a connection. */
@@ -98,7 +101,7 @@ export class DatabaseCheck {
       const [holder, other] = [await connect(options, clients), await connect(options, clients)];
       await checkServer(other, progress);
       const publication = await publicationOid(other, options.postgres.publication);
-      return new DatabaseCheck(options, check, findings, [holder, other], publication, progress.stream);
+      return new DatabaseCheck(options, check, findings, [holder, other], publication, progress);
     } catch (error) {
       await Promise.all(clients.map(closeSql));
       throw error;
@@ -122,7 +125,7 @@ export class DatabaseCheck {
     this.#fold = fold;
     await this.#check.run(
       (record) => fold.apply(record),
-      ({ event }) => earlier.sees(event.transaction),
+      ({ event }) => event.transaction.epoch < this.#epoch || earlier.sees(event.transaction),
     );
     const found = await this.#findTables(layout);
     const snapshot = await DatabaseSnapshot.take(this.#holder, found);

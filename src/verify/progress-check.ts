@@ -151,7 +151,7 @@ export class ProgressCheck {
       const what = `It holds sequences ${firstSequence} to ${sequence}, complete up to ${completeSequence}.`;
       this.#add("PROGRESS_INVALID", what, offset, sequence);
     }
-    if (before !== undefined && endLsn < before.endLsn) {
+    if (before !== undefined && progress.epoch === before.epoch && endLsn < before.endLsn) {
       const what = `It is at ${formatLsn(endLsn)}, the record before it at ${formatLsn(before.endLsn)}.`;
       this.#add("PROGRESS_ORDER", what, offset, sequence);
     }

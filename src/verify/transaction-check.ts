@@ -9,6 +9,8 @@ import type { StreamRecord } from "./partition-cursor.ts";
 export class TransactionCheck {
   readonly #findings: Findings;
   #previous: StreamRecord | null = null;
+  /** The epoch of each table's last event. */
+  readonly #epochs = new Map<string, number>();
   transactions = 0;
 
   constructor(findings: Findings) {
@@ -27,6 +29,7 @@ export class TransactionCheck {
     if (event.transaction.last === true || event.transaction.index === 0) {
       this.transactions++;
     }
+    this.#checkEpoch(record);
     if (previous !== null) {
       this.#checkOrder(previous.event, record);
       this.#checkKeyChange(previous, event);
@@ -56,6 +59,20 @@ export class TransactionCheck {
     }
   }
 
+  /** What an epoch lacks is said to each table before anything else of it. */
+  #checkEpoch(record: StreamRecord): void {
+    const { table, operation, transaction } = record.event;
+    if (table === null) {
+      return;
+    }
+    const before = this.#epochs.get(table);
+    this.#epochs.set(table, transaction.epoch);
+    if (before !== undefined && transaction.epoch > before && operation !== "gap") {
+      const what = `Epoch ${transaction.epoch} begins in this table without a gap, after epoch ${before}.`;
+      this.#findings.add("TRANSACTION_ORDER", what, placeOf(record));
+    }
+  }
+
   #checkOrder(before: ChangeEvent, record: StreamRecord): void {
     const now = record.event.transaction;
     const then = before.transaction;
@@ -73,7 +90,8 @@ export class TransactionCheck {
       }
       return;
     }
-    if (then.last !== true && then.index > 0) {
+    // Of a transaction that an epoch ended in, the rest never comes; the gaps say so.
+    if (then.last !== true && then.index > 0 && now.epoch <= then.epoch) {
       const what = `Transaction ${then.id} at ${then.lsn} has no last event before this one of transaction ${now.id}.`;
       this.#findings.add("TRANSACTION_TORN", what, place);
     }

@@ -2,8 +2,13 @@
 // are not the one they were.
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { type Servers, startServers } from "../../dev/servers/servers.ts";
+import type { GapEvent } from "../../src/event/change-event.ts";
+import { statusOf } from "../support/admin.ts";
 import { CapturedStream } from "../support/captured-stream.ts";
 import { slotsReleased } from "../support/database.ts";
+import { KafkaProxy } from "../support/kafka-proxy.ts";
+import { verifyDatabase } from "../support/verify-run.ts";
+import { waitFor } from "../support/wait-for.ts";
 
 let servers: Servers;
 let stream: CapturedStream;
@@ -96,6 +101,47 @@ test("max_slot_wal_keep_size gives the slot up: SLOT_LOST, not a new slot", asyn
     await limit("-1");
   }
   expect((await stream.stored()).length).toBe(10);
+});
+
+test("Kafka is away for too long: the slot is given up as configured, and once Kafka is back a new epoch makes the stream equal by itself", async () => {
+  const proxy = await KafkaProxy.start(servers.brokers);
+  try {
+    stream = await create({
+      AFTERIMAGE_KAFKA_BROKERS: proxy.addresses.join(","),
+      AFTERIMAGE_WAL_GUARD_WARN: "8MiB",
+      AFTERIMAGE_WAL_GUARD_ALERT: "16MiB",
+      AFTERIMAGE_WAL_GUARD_GIVE_UP: "64MiB",
+    });
+    await insert(1, 10);
+    await stream.published();
+    proxy.refuse();
+    await insert(11, 20);
+    const write = (mebibytes: number) =>
+      stream.sqlAfresh(
+        `SELECT pg_logical_emit_message(false, 'x', repeat('x', 1048576)) FROM generate_series(1, ${mebibytes})`,
+      );
+    await write(24);
+    await stream.daemon.says('"code":"WAL_RETAINED"');
+    // A look may have come while it was being written.
+    await waitFor(async () => (await statusOf(stream.daemon)).wal?.level === "alert", { what: "the alert" });
+    expect(await slot()).toHaveLength(1);
+    await write(48);
+    await stream.daemon.says('"code":"SLOT_GIVEN_UP"');
+    await waitFor(async () => (await slot()).length === 0, { what: "the slot to be dropped, before Kafka is back" });
+    await stream.sqlAfresh("DELETE FROM t WHERE id < 5");
+    proxy.accept();
+    await waitFor(async () => (await stream.progress())?.epoch === 2, { what: "the new epoch", timeout: 60_000 });
+    await waitFor(async () => (await stream.progress())?.snapshot.length === 0, { what: "the end of the snapshot" });
+    await insert(21, 30);
+    await stream.published();
+    const { code, kinds, output } = await verifyDatabase(stream);
+    expect({ code, kinds }, output).toEqual({ code: 0, kinds: [] });
+    const gap = (await stream.stored()).find(({ event }) => event.operation === "gap")!.event as GapEvent;
+    expect(gap.reason).toContain("SLOT_GIVEN_UP");
+    expect((await statusOf(stream.daemon)).wal?.level).not.toBe("give-up");
+  } finally {
+    await proxy.close();
+  }
 });
 
 test("a slot that was dropped and made again: SLOT_AHEAD, and nothing is published past the gap", async () => {

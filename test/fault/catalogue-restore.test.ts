@@ -10,6 +10,7 @@ import { startPostgres } from "../../dev/servers/servers.ts";
 import { parseLsn } from "../../src/event/lsn.ts";
 import { CapturedStream } from "../support/captured-stream.ts";
 import { slotsReleased } from "../support/database.ts";
+import { verifyDatabase } from "../support/verify-run.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 let primary: PostgresServer;
@@ -67,6 +68,17 @@ async function halts(server: PostgresServer, code: string): Promise<void> {
   expect(await stream.stored()).toEqual(stored);
 }
 
+/** `start --new-epoch` on that server: everything that was said and is not so any more is taken back. */
+async function goesOnIn(server: PostgresServer, epoch: number): Promise<void> {
+  const daemon = await stream.start({ AFTERIMAGE_POSTGRES_URL: at(server) }, ["--new-epoch"]);
+  await waitFor(async () => (await stream.progress())?.snapshot.length === 0, { what: "the end of the snapshot" });
+  await ask(at(server), "UPDATE t SET note = 'later' WHERE id = 1");
+  const { code, kinds, output } = await verifyDatabase(stream, [], { AFTERIMAGE_POSTGRES_URL: at(server) });
+  expect({ code, kinds }, output).toEqual({ code: 0, kinds: [] });
+  expect((await stream.progress())?.epoch).toBe(epoch);
+  await daemon.kill("SIGTERM");
+}
+
 async function replaceData(server: PostgresServer, by: string, prepare: () => Promise<unknown>): Promise<void> {
   await server.stop();
   await rm(server.data, { recursive: true });
@@ -118,19 +130,19 @@ test("an older base backup comes back: as it is, with other rows written over th
   await halts(primary, "TIMELINE_DIVERGED");
   await stream.sqlAfresh(insert(1001, 2000));
   await halts(primary, "TIMELINE_DIVERGED");
+  const published = numbers(1, 200);
+  expect((await stream.stored()).map(({ event }) => event.sequence)).toEqual(published);
 
   // As pg_basebackup makes it.
   await replaceData(primary, backup, () => dropSlots(primary));
   await halts(primary, "SLOT_LOST");
-  expect((await stream.stored()).map(({ event }) => event.sequence)).toEqual(numbers(1, 200));
+  expect((await stream.stored()).map(({ event }) => event.sequence)).toEqual(published);
+  await goesOnIn(primary, 2);
 });
 
 /** `synchronizedSlots`: whom the primary's walsenders wait for. The stream with a slot that fails over, 100 rows published, and a standby that has them and the slot. */
 async function withStandby(synchronizedSlots: string): Promise<void> {
   stream = await prepare();
-  const name = `afterimage_${stream.stream}`;
-  await stream.sqlAfresh(`CREATE PUBLICATION ${name} FOR TABLE t`);
-  await stream.sqlAfresh(`SELECT pg_create_logical_replication_slot('${name}', 'pgoutput', failover => true)`);
   await stream.sqlAfresh(
     `SELECT pg_drop_replication_slot('standby') FROM pg_replication_slots WHERE slot_name = 'standby';
      SELECT pg_create_physical_replication_slot('standby', true)`,
@@ -149,7 +161,7 @@ async function withStandby(synchronizedSlots: string): Promise<void> {
     await signalFile(standby, "standby.signal");
     await primary.start();
   });
-  await stream.start();
+  await stream.start({ AFTERIMAGE_POSTGRES_FAILOVER: "true" });
   await stream.sqlAfresh(insert(1, 100));
   await stream.published();
   const synced = async () => {
@@ -174,6 +186,7 @@ test("a standby with the slot is promoted, of which Postgres waited: nothing but
   await stream.sqlAfresh(insert(101, 200));
   const waits = `SELECT FROM pg_stat_activity WHERE application_name = 'afterimage ${stream.stream} replication' AND wait_event = 'WaitForStandbyConfirmation'`;
   await waitFor(async () => (await stream.sqlAfresh(waits)).rows.length === 1, { what: "the walsender" });
+  await stream.daemon.says('"code":"STANDBY_AWAITED"', { timeout: 30_000 });
   await failOver();
   const daemon = await stream.start({ AFTERIMAGE_POSTGRES_URL: at(standby) });
   await ask(at(standby), insert(201, 300), "UPDATE t SET note = 'last' WHERE id = 7");
@@ -196,7 +209,7 @@ test("a standby is promoted that lacks what was published: TIMELINE_DIVERGED, an
   await halts(standby, "TIMELINE_DIVERGED");
   await ask(at(standby), insert(1001, 2000));
   await halts(standby, "TIMELINE_DIVERGED");
+  await goesOnIn(standby, 2);
   await ask(at(standby), `SELECT pg_drop_replication_slot('afterimage_${stream.stream}')`);
   await halts(standby, "SLOT_LOST");
-  expect((await stream.stored()).map(({ event }) => event.sequence)).toEqual(numbers(1, 200));
 });

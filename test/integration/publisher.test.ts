@@ -42,7 +42,7 @@ test("the coordinator answers, the partition never does", async ({ newTopic, new
       schemasTopic: topic,
       transactionTimeoutMs: 60_000,
       progressEnd: 0n,
-      isFirstStart: true,
+      stored: null,
       knownSchemas: [],
       patienceMs: PATIENCE_MS,
     });
@@ -78,7 +78,7 @@ test("a position that is not the topic's last one publishes nothing; read again,
       schemasTopic: topic,
       transactionTimeoutMs: 60_000,
       progressEnd,
-      isFirstStart: progressEnd === 0n,
+      stored: progressEnd === 0n ? null : progress,
       knownSchemas: [],
     });
   const next = (progress: Progress) => ({ ...progress, endLsn: (progress.endLsn + 16n) as Lsn, events: [] });

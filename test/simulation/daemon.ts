@@ -22,7 +22,13 @@ const LOOK_MS = 5_000;
 export function configOf(random: Random): Config {
   return {
     stream: STREAM,
-    postgres: { url: "postgres://simulated", slot: SLOT, publication: "publication", acceptPublicationXmin: null },
+    postgres: {
+      url: "postgres://simulated",
+      slot: SLOT,
+      publication: "publication",
+      failover: false,
+      acceptPublicationXmin: null,
+    },
     tables: ["public.*", "!public.x"],
     keyless: [],
     snapshot: "never",
@@ -40,6 +46,7 @@ export function configOf(random: Random): Config {
     },
     admin: { host: "", port: 0, hostnames: [] },
     startup: { waitMs: 10_000 },
+    walGuard: { warn: 1, alert: 1, giveUp: null },
     batch: { maxBytes: random.pick([300, 1_500, 4_000, 20_000]), lingerMs: random.pick([0, 5, 20]) },
     pidFile: null,
     log: { level: "info", format: "json", file: null },

@@ -79,8 +79,8 @@ export class CapturedStream {
     });
   }
 
-  async start(settings: Record<string, string> = {}): Promise<SpawnedDaemon> {
-    this.#daemon = this.spawn(settings);
+  async start(settings: Record<string, string> = {}, args: readonly string[] = []): Promise<SpawnedDaemon> {
+    this.#daemon = this.ask("start", settings, args);
     await this.#daemon.says(/"state":"(streaming|snapshotting)"/);
     return this.#daemon;
   }

@@ -4,7 +4,8 @@ import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { buildProgram } from "../../../src/cli/program.ts";
 import { EXIT } from "../../../src/cli/render-error.ts";
-import { environmentName, flagName, SETTINGS } from "../../../src/config/settings.ts";
+import { environmentName, flagName } from "../../../src/config/setting-names.ts";
+import { SETTINGS } from "../../../src/config/settings.ts";
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 const read = (path: string) => readFileSync(`${root}${path}`, "utf8");

@@ -24,6 +24,7 @@ const STATUS: DaemonStatus = {
     last: { commitLsn: "0/16B3748", index: 3, timestamp: "2026-11-22T18:00:30.123456Z" },
   },
   lag: { bytes: 1_258_291, seconds: 0.25, retainedBytes: 16_777_216 },
+  wal: null,
   eventsPerSecond: 119.6,
   eventsPublished: 4711,
   snapshot: [],

@@ -2,7 +2,8 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { expect, test } from "vitest";
-import { environmentName, SETTINGS } from "../../../src/config/settings.ts";
+import { environmentName } from "../../../src/config/setting-names.ts";
+import { SETTINGS } from "../../../src/config/settings.ts";
 import { anchorsOf, linksOf, namesOf, type Page, ROOT, readPages } from "./pages.ts";
 
 const pages = readPages();

@@ -52,7 +52,7 @@ test.each([
   [{ version: 170_004 }, "POSTGRES_MINOR", "17.5"],
   [{ slot: slot({ plugin: "wal2json" }) }, "SLOT_FOREIGN", "postgres.slot"],
   [{ slot: slot({ database: "other" }) }, "SLOT_FOREIGN", "postgres.slot"],
-  [{ slot: slot({ walStatus: "lost" }) }, "SLOT_LOST", "drop shop --topics"],
+  [{ slot: slot({ walStatus: "lost" }) }, "SLOT_LOST", "start --new-epoch"],
   [{ slot: slot({ twoPhase: true }) }, "SLOT_TWO_PHASE", "postgres.slot"],
 ] as [Partial<ServerFacts>, string, string][])("%j: %s", (facts, code, remedy) => {
   const findings = bad(facts);

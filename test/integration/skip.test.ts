@@ -1,0 +1,72 @@
+// `afterimage skip`: an event at which the stream halts is left out on purpose, and a numbered gap says so.
+import { afterEach, expect, test } from "vitest";
+import { formatPosition } from "../../src/event/position.ts";
+import { CapturedStream } from "../support/captured-stream.ts";
+import { verifyDatabase } from "../support/verify-run.ts";
+import { waitFor } from "../support/wait-for.ts";
+
+let stream: CapturedStream;
+afterEach(() => stream.drop());
+
+/** Above the 16 MiB that topics take. */
+const LARGE = "repeat('0123456789abcdef', 1100000)";
+
+async function skip(code: number, args: readonly string[]): Promise<string> {
+  const asked = stream.ask("skip", {}, args);
+  expect(await asked.exited({ timeout: 60_000 }), asked.output()).toMatchObject({ code });
+  return asked.output();
+}
+
+/** The position that the halt names. */
+async function halted(): Promise<string> {
+  const daemon = stream.spawn();
+  expect(await daemon.exited({ timeout: 60_000 }), daemon.output()).toMatchObject({ code: 4 });
+  expect(daemon.output()).toContain('"code":"RECORD_TOO_LARGE"');
+  return /afterimage skip (\S+) --reason/.exec(daemon.output())![1]!;
+}
+
+test("a row that no topic takes: refused anywhere else, left out by a gap in its place, and the table is read again once it fits", async () => {
+  stream = await CapturedStream.create("CREATE TABLE t (id int PRIMARY KEY, v text)");
+  await stream.sql("INSERT INTO t VALUES (1, 'a')");
+  await stream.published();
+  await stream.sql(
+    `BEGIN; INSERT INTO t VALUES (2, 'b'); INSERT INTO t VALUES (3, ${LARGE}); INSERT INTO t VALUES (4, 'd'); COMMIT`,
+  );
+  await stream.sql(`INSERT INTO t VALUES (5, 'e'); UPDATE t SET v = ${LARGE} WHERE id = 4`);
+  await stream.daemon.exited({ timeout: 60_000 });
+  const position = await halted();
+  expect(position).toMatch(/^1:[0-9A-F]+\/[0-9A-F]+:2$/);
+  const before = (await stream.progress())!;
+
+  await skip(2, [position, "--reason", " "]);
+  await skip(2, ["2", "--reason", "x"]);
+  expect(await skip(4, [position.replace(/^1:/, "2:"), "--reason", "x"])).toContain("SKIP_POSITION");
+  const last = formatPosition({ epoch: 1, ...before.last! });
+  expect(await skip(4, [last, "--reason", "x"])).toContain("SKIP_POSITION");
+  // It stands in the same transaction and is sound: the stream halts before it.
+  expect(await skip(4, [position.replace(/2$/, "3"), "--reason", "x"])).toContain("RECORD_TOO_LARGE");
+  expect((await stream.stored()).map(({ event }) => event.sequence)).toEqual([1]);
+
+  const first = await skip(0, [position, "--reason", "too large"]);
+  expect(first).toContain("not read again, since a row of it still has more than");
+  const next = await halted();
+  expect(next).not.toBe(position);
+  await stream.sql("UPDATE t SET v = 'small' WHERE id IN (3, 4)");
+  expect(await skip(0, [next, "--reason", "too large as well"])).toContain("The next start reads the table again");
+
+  await stream.start();
+  await waitFor(async () => (await stream.progress())?.snapshot.length === 0, { what: "the end of the snapshot" });
+  const { sequence } = await stream.published();
+  const stored = (await stream.stored()).map(({ event }) => event);
+  expect([...new Set(stored.map((event) => event.sequence))]).toEqual(
+    Array.from({ length: sequence }, (_, at) => at + 1),
+  );
+  const gaps = stored.filter(({ operation }) => operation === "gap");
+  expect(gaps).toHaveLength(8); // two, in each of four partitions
+  expect(gaps[0]).toMatchObject({ reason: `skipped ${position}: too large`, transaction: { epoch: 1, index: 2 } });
+  expect(
+    stored.filter(({ transaction }) => transaction.id === gaps[0]!.transaction.id).map(({ operation }) => operation),
+  ).toEqual(["insert", "gap", "gap", "gap", "gap", "insert"]);
+  const { code, kinds, output } = await verifyDatabase(stream);
+  expect({ code, kinds }, output).toEqual({ code: 0, kinds: [] });
+});
