@@ -237,8 +237,12 @@ async function announceEpoch(
   const since = new Map<number, number>();
   for (const table of tables) {
     const { oid } = table.encoder.schema;
-    const isRead = plan.some((entry) => entry.oid === oid);
-    since.set(oid, announce(table, isRead ? `snapshot: ${what}, and every row of the table follows` : what));
+    // Of a table without a key the reading puts a gap of its own, where it begins.
+    const isOpened = table.encoder.hasKey && plan.some((entry) => entry.oid === oid);
+    const sequence = announce(table, isOpened ? `snapshot: ${what}, and every row of the table follows` : what);
+    if (isOpened) {
+      since.set(oid, sequence);
+    }
   }
   for (const schema of ended) {
     const { schema: namespace, table } = parseTableName(schema.table);
@@ -246,6 +250,6 @@ async function announceEpoch(
     const gone = { encoder: new RowEncoder(schema), topic: topic.name, partitions: topic.partitions };
     announce(gone, `${what}, and the table is not captured any more`);
   }
-  const snapshot = plan.map((entry) => ({ ...entry, since: since.get(entry.oid)! }));
+  const snapshot = plan.map((entry) => ({ ...entry, since: since.get(entry.oid) ?? null }));
   return { events, snapshot, notes: [] };
 }
