@@ -107,10 +107,10 @@ export async function simulate(seed: number, withTrace = false): Promise<Outcome
       checker.storedSequence === server.expectedEvents &&
       server.slot?.confirmed === server.insertLsn &&
       cluster.isSettled);
-  const quietEnds = storm.endsAt + QUIET_MS;
-  const isLate = () => scheduler.now > quietEnds && !cluster.topicsWithLost.has(SCHEMAS);
-  await scheduler.runUntil(() => isDone() || isLate(), quietEnds + HELD_MS);
-  const over = isDone();
+  let over = await scheduler.runUntil(isDone, storm.endsAt + QUIET_MS);
+  if (!over && cluster.topicsWithLost.has(SCHEMAS)) {
+    over = await scheduler.runUntil(isDone, storm.endsAt + QUIET_MS + HELD_MS);
+  }
   onFailpoint(() => undefined);
   if ((!over || scheduler.steps > MOST_STEPS) && violation === null) {
     violation = `not everything was published: ${checker.storedSequence} of ${server.expectedEvents}, confirmed ${server.slot?.confirmed} of ${server.insertLsn}`;
