@@ -10,7 +10,7 @@ import type { TableSchema } from "../event/schema.ts";
 import { failpoint } from "../failpoint.ts";
 import type { KafkaConnection } from "../kafka/connection.ts";
 import { TransactionalProducer } from "../kafka/transactional-producer.ts";
-import { type OwnTopics, settleOwnTopics, settleTables } from "../sink/lost-markers.ts";
+import { waitUntilNoOpenTransaction } from "../sink/held-topics.ts";
 import { readProgress, readSchemas } from "../sink/progress-log.ts";
 import { Publisher } from "../sink/publisher.ts";
 import { Topics } from "../sink/topics.ts";
@@ -110,8 +110,7 @@ async function checkedProgress(
   connection: KafkaConnection,
   { slot, publication, topics, producer, wish }: Held,
 ): Promise<OpenProgress> {
-  const own = { connection, producer, progressTopic: topics.progress, schemasTopic: topics.schemas };
-  const progressEnd = await settleOwnTopics(own, slot.confirmedFlushLsn, TRANSACTION_TIMEOUT_MS);
+  const progressEnd = await waitUntilNoOpenTransaction(connection, topics.progress, TRANSACTION_TIMEOUT_MS);
   const stored = await readProgress(connection, topics.progress);
   const schemas = await readSchemas(connection, topics.schemas);
   failpoint("progress.read");
@@ -151,7 +150,7 @@ async function checkedProgress(
   const parts = { client, publication: publication.oid, publisher, resolver, topics };
   const { tables, notes } =
     before === null
-      ? await recordTables(config, parts, own, schemas, stored !== null && !sameSettings(stored.resume, server.resume))
+      ? await recordTables(config, parts, schemas, stored !== null && !sameSettings(stored.resume, server.resume))
       : await beginEpoch(parts, wish!);
   const captured = new Map(tables.map((table) => [table.encoder.schema.oid, table]));
   const goingOn = publisher.progress.snapshot.filter((entry) => captured.has(entry.oid));
@@ -190,19 +189,10 @@ async function checkedProgress(
 async function recordTables(
   config: Config,
   { client, publication, publisher, resolver, topics }: OpenTables,
-  own: OwnTopics,
   schemas: readonly TableSchema[],
   settingsChanged: boolean,
 ): Promise<OpenedTables> {
-  const { tables, ended, notes } = await checkTables(
-    client,
-    publication,
-    resolver,
-    topics,
-    own,
-    config,
-    settingsChanged,
-  );
+  const { tables, ended, notes } = await checkTables(client, publication, resolver, topics, config, settingsChanged);
   const known = new Set(schemas.map(({ schema }) => schema));
   const fresh = tables.filter(({ encoder }) => !schemas.some(({ table }) => table === encoder.schema.table));
   const plan = config.snapshot === "never" ? [] : await planSnapshots(client, fresh);
@@ -245,7 +235,6 @@ async function checkTables(
   publication: number,
   resolver: TableResolver,
   topics: Topics,
-  own: OwnTopics,
   { tables }: Config,
   settingsChanged: boolean,
 ): Promise<{ tables: CapturedTable[]; ended: TableSchema[]; notes: string[] }> {
@@ -264,7 +253,7 @@ async function checkTables(
   });
   const kept = inForce.filter((schema) => !excluded.includes(schema));
   const notes = checkContinuity(kept, described);
-  await topics.verifyKept(kept, (places) => settleTables(own, places), TRANSACTION_TIMEOUT_MS);
+  await topics.verifyKept(kept, TRANSACTION_TIMEOUT_MS);
   const latest = resolver.latest();
   const captured = (await readPublishedTables(client, publication)).filter((table) => resolver.isCaptured(table));
   for (const { oid, schema, table } of captured) {

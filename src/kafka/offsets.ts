@@ -49,15 +49,6 @@ export async function findHeld(
     .map(({ offset, ...place }) => ({ ...place, lastStable: offset }));
 }
 
-/** Those of the partitions whose last stable offset has not passed the given one. Throws as `fetchOffsets`. */
-export async function findBelowStable<P extends TopicPartition & { readonly lastOffset: bigint }>(
-  connection: KafkaConnection,
-  written: readonly P[],
-): Promise<P[]> {
-  const stable = await fetchEach(connection, written, "lastStable");
-  return written.filter(({ lastOffset }, at) => stable[at]!.offset <= lastOffset);
-}
-
 /** In the order of the places, with one request to each leader. */
 async function fetchEach(
   connection: KafkaConnection,

@@ -4,7 +4,6 @@
 import { failpoint } from "../failpoint.ts";
 import type { KafkaConnection } from "./connection.ts";
 import { AmbiguousOutcome } from "./errors.ts";
-import { findOpen, type HangingTransaction, writeMarkers } from "./hanging.ts";
 import { PartitionAppender } from "./partition-appender.ts";
 import { NO_IDENTITY, type ProducerIdentity, type TopicPartition } from "./protocol/transaction.ts";
 import type { ProducerRecord } from "./record-batch.ts";
@@ -26,7 +25,6 @@ export interface AppendedOffsets {
 type State = "fresh" | "ready" | "open" | "refused" | "unknown";
 
 export class TransactionalProducer {
-  readonly #connection: KafkaConnection;
   readonly #coordinator: TransactionCoordinator;
   readonly #appender: PartitionAppender;
   readonly #begun = new Map<string, Set<number>>();
@@ -34,7 +32,6 @@ export class TransactionalProducer {
   #state: State = "fresh";
 
   constructor(connection: KafkaConnection, options: { transactionalId: string; transactionTimeoutMs: number }) {
-    this.#connection = connection;
     this.#appender = new PartitionAppender(connection, options.transactionalId);
     this.#coordinator = new TransactionCoordinator(connection, options.transactionalId, options.transactionTimeoutMs);
   }
@@ -98,34 +95,6 @@ export class TransactionalProducer {
       return;
     }
     await this.#end(false);
-  }
-
-  /**
-   * Ends, outside a transaction, what this producer still has open in these partitions: its last transaction there, whose end
-   * is known. False when nothing was open. After an AmbiguousOutcome the next call takes a new epoch, which shuts the door
-   * on a marker that is still under way: it must not meet a later transaction. Throws as `reinitialise`, and
-   * KAFKA_NOT_AUTHORIZED.
-   */
-  async endHanging(places: readonly TopicPartition[], commit: boolean): Promise<boolean> {
-    const hanging = await this.findHanging(places);
-    if (hanging.length === 0) {
-      return false;
-    }
-    this.#state = "unknown";
-    await writeMarkers(this.#connection, this.#identity, hanging, commit);
-    this.#state = "ready";
-    return true;
-  }
-
-  /** What this producer, which has no transaction, has open all the same. Throws as `reinitialise`, and KAFKA_NOT_AUTHORIZED. */
-  async findHanging(places: readonly TopicPartition[]): Promise<HangingTransaction[]> {
-    if (this.#state === "unknown") {
-      await this.#initialise(this.#identity);
-    }
-    if (this.#state !== "ready") {
-      throw new TypeError("what is open inside a transaction does not hang");
-    }
-    return findOpen(this.#connection, places, this.#identity.producerId);
   }
 
   async #initialise(identity: ProducerIdentity): Promise<void> {

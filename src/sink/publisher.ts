@@ -3,19 +3,17 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { AfterimageError } from "../errors.ts";
 import type { Lsn } from "../event/lsn.ts";
-import { encodeProgress, type LastTransaction, type Progress } from "../event/progress.ts";
+import { encodeProgress, type LastTransaction, type PartitionPosition, type Progress } from "../event/progress.ts";
 import { encodeSchema, type TableSchema } from "../event/schema.ts";
 import type { SnapshotState } from "../event/snapshot-state.ts";
 import { failpoint } from "../failpoint.ts";
 import type { KafkaConnection } from "../kafka/connection.ts";
 import { AmbiguousOutcome, RecordTooLarge } from "../kafka/errors.ts";
-import { findHeld } from "../kafka/offsets.ts";
+import type { TopicPartition } from "../kafka/protocol/transaction.ts";
 import type { ProducerRecord, TransactionalProducer } from "../kafka/transactional-producer.ts";
 import { Absence, TRY_AGAIN_MS, throughAbsence } from "./absence.ts";
 import type { EncodedEvent } from "./encode-event.ts";
 import { waitUntilNoOpenTransaction, waitUntilNothingHeld } from "./held-topics.ts";
-import { settleCommit, settleProgress, type WrittenPartition } from "./lost-markers.ts";
-import { groupByPartition, lastsOf, placesOf, vectorOf } from "./placed-events.ts";
 import { asPoison } from "./poison.ts";
 import { readProgress } from "./progress-log.ts";
 
@@ -54,8 +52,6 @@ export class Publisher {
   #progressEnd: bigint;
   /** The record that stands in the topic; null before the first. */
   #stored: Progress | null;
-  /** What the last commit wrote, until its markers are seen. */
-  #unsettled: readonly WrittenPartition[] = [];
 
   /** `progress` is the record stored last, or what it is to go on from. */
   constructor(
@@ -93,7 +89,6 @@ export class Publisher {
       if (attempts > 1) {
         await sleep(TRY_AGAIN_MS);
       }
-      await throughAbsence(() => this.#settle(), absence);
       try {
         stored = await this.#attempt(batch, fresh);
       } catch (error) {
@@ -103,7 +98,7 @@ export class Publisher {
         failpoint("publisher.ambiguous");
         await throughAbsence(() => this.#producer.reinitialise(), absence);
         failpoint("publisher.reinitialised");
-        stored = await throughAbsence(() => this.#readBack(batch, fresh), absence);
+        stored = await throughAbsence(() => this.#readBack(batch), absence);
         failpoint("publisher.read-back");
       }
     }
@@ -115,35 +110,24 @@ export class Publisher {
     return stored;
   }
 
-  /** Nothing of the last commit may be open when a transaction begins: an abort of that one would abort it too. */
-  async #settle(): Promise<void> {
-    if (this.#unsettled.length > 0) {
-      await settleCommit(this.#connection, this.#producer, this.#unsettled);
-      this.#unsettled = [];
-    }
-  }
-
   /** The stored progress when the batch turned out to be committed, null when it was not. */
-  async #readBack(batch: PublishableBatch, fresh: readonly TableSchema[]): Promise<Progress | null> {
-    const { progressTopic, schemasTopic, transactionTimeoutMs } = this.#options;
-    const places = placesOf(groupByPartition(batch.events));
-    const own = { connection: this.#connection, producer: this.#producer, progressTopic, schemasTopic };
-    await settleProgress(own, null);
+  async #readBack(batch: PublishableBatch): Promise<Progress | null> {
+    const { progressTopic, transactionTimeoutMs } = this.#options;
     this.#progressEnd = await waitUntilNoOpenTransaction(this.#connection, progressTopic, transactionTimeoutMs);
+    await waitUntilNothingHeld(this.#connection, placesOf(groupByPartition(batch.events)), transactionTimeoutMs);
     const stored = await readProgress(this.#connection, progressTopic);
     const before = this.#progress;
     const unchanged = isSameRecord(stored, this.#stored);
-    const isBatch =
-      !unchanged &&
+    if (unchanged) {
+      return null;
+    }
+    if (
       stored !== null &&
       stored.epoch === before.epoch &&
       stored.firstSequence === before.sequence + 1 &&
-      stored.endLsn >= before.endLsn;
-    if (unchanged || isBatch) {
-      const written = fresh.length === 0 ? places : [...places, { topic: schemasTopic, partition: 0 }];
-      await this.#producer.endHanging(await findHeld(this.#connection, written), isBatch);
-      await waitUntilNothingHeld(this.#connection, written, transactionTimeoutMs);
-      return isBatch ? stored : null;
+      stored.endLsn >= before.endLsn
+    ) {
+      return stored;
     }
     // Another daemon may have taken over since this one was re-initialised: then it is the one to say how far it is.
     await this.#producer.reinitialise();
@@ -182,7 +166,6 @@ export class Publisher {
       await this.#producer.commit();
       failpoint("publisher.committed");
       this.#progressEnd = baseOffset + 2n; // the record, and the marker that commits it
-      this.#unsettled = lastsOf([offsets, written]);
       return progress;
     } catch (error) {
       if (!(error instanceof AmbiguousOutcome)) {
@@ -239,4 +222,55 @@ function progressMoved(topic: string, expected: bigint, found: bigint): Afterima
     `Topic ${topic} ends at offset ${found}, not at ${expected} as when the stream's position was read: the broker that was asked lagged behind, or another program writes to this topic.`,
     "Nothing was published; the position is read again. Should it go on, find out who writes to the topic.",
   );
+}
+
+function groupByPartition(events: readonly EncodedEvent[]): Map<string, Map<number, EncodedEvent[]>> {
+  const records = new Map<string, Map<number, EncodedEvent[]>>();
+  for (const event of events) {
+    let byPartition = records.get(event.topic);
+    if (byPartition === undefined) {
+      byPartition = new Map();
+      records.set(event.topic, byPartition);
+    }
+    if (event.partition === "all") {
+      for (let partition = 0; partition < event.copies; partition++) {
+        append(byPartition, partition, event);
+      }
+    } else {
+      append(byPartition, event.partition, event);
+    }
+  }
+  return records;
+}
+
+function placesOf(records: ReadonlyMap<string, ReadonlyMap<number, unknown>>): TopicPartition[] {
+  return [...records].flatMap(([topic, byPartition]) =>
+    [...byPartition.keys()].map((partition) => ({ topic, partition })),
+  );
+}
+
+function append(byPartition: Map<number, EncodedEvent[]>, partition: number, event: EncodedEvent): void {
+  const list = byPartition.get(partition);
+  if (list === undefined) {
+    byPartition.set(partition, [event]);
+  } else {
+    list.push(event);
+  }
+}
+
+/** The last sequence and offset of every partition that was written. */
+function vectorOf(
+  events: ReadonlyMap<string, ReadonlyMap<number, readonly EncodedEvent[]>>,
+  offsets: ReadonlyMap<string, ReadonlyMap<number, { lastOffset: bigint }>>,
+): Progress["partitions"] {
+  const vector = new Map<string, Map<number, PartitionPosition>>();
+  for (const [topic, byPartition] of events) {
+    const positions = new Map<number, PartitionPosition>();
+    for (const [partition, list] of byPartition) {
+      const offset = offsets.get(topic)!.get(partition)!.lastOffset;
+      positions.set(partition, { sequence: list.at(-1)!.sequence, offset });
+    }
+    vector.set(topic, positions);
+  }
+  return vector;
 }

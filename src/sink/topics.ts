@@ -120,12 +120,11 @@ export class Topics {
   }
 
   /**
-   * The topics of tables that were captured before are those that were written to, and nothing is open in them once `settle`
-   * has ended what it can. Throws TOPIC_MISSING, TOPIC_RECREATED or TOPIC_HELD.
+   * The topics of tables that were captured before are those that were written to, and nothing is open in them. Throws
+   * TOPIC_MISSING, TOPIC_RECREATED or TOPIC_HELD.
    */
   async verifyKept(
     kept: readonly { readonly table: string; readonly topicId: string }[],
-    settle: (places: readonly TopicPartition[]) => Promise<void>,
     patienceMs: number,
   ): Promise<void> {
     const places: TopicPartition[] = [];
@@ -139,7 +138,6 @@ export class Topics {
         places.push({ topic: found.name, partition });
       }
     }
-    await settle(places);
     await waitUntilNothingHeld(this.#connection, places, patienceMs);
   }
 

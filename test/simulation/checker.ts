@@ -9,7 +9,7 @@ import type { Transaction } from "./kafka/coordinator.ts";
 import type { PostgresServer } from "./postgres/server.ts";
 
 const PROGRESS = `${STREAM}.progress`;
-export const SCHEMAS = `${STREAM}.schemas`;
+const SCHEMAS = `${STREAM}.schemas`;
 
 interface Stored {
   readonly firstSequence: number;

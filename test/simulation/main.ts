@@ -28,7 +28,6 @@ async function run(from: number, count: number): Promise<boolean> {
   const seconds = ((performance.now() - started) / 1_000).toFixed(1);
   console.log(`faults: ${[...totals.faults].map(([kind, times]) => `${kind} ${times}`).join(", ")}`);
   console.log(`failpoints reached: ${[...totals.failpoints].sort().join(" ")}`);
-  console.log(`halted for a lost marker: ${totals.halted}`);
   console.log(
     `seeds ${totals.seeds}, events ${totals.events}, Kafka transactions ${totals.commits}, steps ${totals.steps}, ${seconds} s, broken ${totals.broken.length}`,
   );

@@ -5,8 +5,6 @@ export interface Totals {
   seeds: number;
   events: number;
   commits: number;
-  /** Runs that ended in a halt for a marker that brokers had lost. */
-  halted: number;
   steps: number;
   /** Kinds of faults, and how often each came. */
   readonly faults: Map<string, number>;
@@ -24,7 +22,6 @@ export async function runSeeds(
     seeds: 0,
     events: 0,
     commits: 0,
-    halted: 0,
     steps: 0,
     faults: new Map(),
     failpoints: new Set(),
@@ -48,7 +45,6 @@ function add(totals: Totals, outcome: Outcome): void {
   totals.seeds++;
   totals.events += outcome.events;
   totals.commits += outcome.commits;
-  totals.halted += outcome.halted ? 1 : 0;
   totals.steps += outcome.steps;
   for (const [kind, count] of outcome.faults) {
     totals.faults.set(kind, (totals.faults.get(kind) ?? 0) + count);

@@ -2,9 +2,8 @@
 // everything has to arrive; then the judgement.
 
 import "./failpoint-hook.ts"; // first: the product looks for it when it is loaded
-import { codeOf } from "../../src/daemon/error-policy.ts";
 import { seeded } from "../torture/random.ts";
-import { Checker, SCHEMAS, Violation } from "./checker.ts";
+import { Checker, Violation } from "./checker.ts";
 import { configOf, type DaemonWorld, SimulatedDaemon } from "./daemon.ts";
 import { onFailpoint } from "./failpoint-hook.ts";
 import { Cluster } from "./kafka/cluster.ts";
@@ -19,8 +18,6 @@ export interface Outcome {
   readonly violation: string | null;
   readonly events: number;
   readonly commits: number;
-  /** It halted by name for a marker of its schemas, which nothing tells the outcome of. */
-  readonly halted: boolean;
   readonly steps: number;
   readonly virtualMs: number;
   /** Faults that came. */
@@ -33,8 +30,6 @@ export interface Outcome {
 /** After the storm everything has to be published within this: transactions expire after 60 s, silence after 60 s; less than
  * Kafka is waited for in place (`sink/absence.ts`), so that a session that only ends by that is seen. */
 const QUIET_MS = 100_000;
-/** A start waits so long for a transaction to end that brokers may have lost the end of. */
-const HELD_MS = 60_000;
 /** A run has some 1,500 steps; one that turns in circles has no end. */
 const MOST_STEPS = 60_000;
 
@@ -47,7 +42,6 @@ export async function simulate(seed: number, withTrace = false): Promise<Outcome
     : () => undefined;
   const server = new PostgresServer(scheduler, random.fork("postgres"), trace);
   let violation: string | null = null;
-  let halted = false;
   const judge = (step: () => void) => {
     try {
       step();
@@ -77,10 +71,6 @@ export async function simulate(seed: number, withTrace = false): Promise<Outcome
     confirming: (_process, lsn) => judge(() => checker.confirming(lsn)),
     halted: (process, error) =>
       judge(() => {
-        if (codeOf(error) === "TOPIC_HELD" && cluster.topicsWithLost.has(SCHEMAS)) {
-          halted = true;
-          return;
-        }
         throw new Violation(`${process.name} halted: ${error}`);
       }),
   };
@@ -101,16 +91,12 @@ export async function simulate(seed: number, withTrace = false): Promise<Outcome
   storm.begin();
   const isDone = () =>
     violation !== null ||
-    halted ||
     scheduler.steps > MOST_STEPS ||
     (storm.isOver &&
       checker.storedSequence === server.expectedEvents &&
       server.slot?.confirmed === server.insertLsn &&
       cluster.isSettled);
-  let over = await scheduler.runUntil(isDone, storm.endsAt + QUIET_MS);
-  if (!over && cluster.topicsWithLost.has(SCHEMAS)) {
-    over = await scheduler.runUntil(isDone, storm.endsAt + QUIET_MS + HELD_MS);
-  }
+  const over = await scheduler.runUntil(isDone, storm.endsAt + QUIET_MS);
   onFailpoint(() => undefined);
   if ((!over || scheduler.steps > MOST_STEPS) && violation === null) {
     violation = `not everything was published: ${checker.storedSequence} of ${server.expectedEvents}, confirmed ${server.slot?.confirmed} of ${server.insertLsn}`;
@@ -118,7 +104,7 @@ export async function simulate(seed: number, withTrace = false): Promise<Outcome
   if (failpoints.size === 0) {
     throw new Error("The product was loaded before failpoint-hook.ts: no failpoint is heard of.");
   }
-  if (violation === null && !halted) {
+  if (violation === null) {
     judge(() => checker.finished());
   }
   return {
@@ -126,7 +112,6 @@ export async function simulate(seed: number, withTrace = false): Promise<Outcome
     violation,
     events: checker.storedSequence,
     commits: checker.commits,
-    halted,
     steps: scheduler.steps,
     virtualMs: scheduler.now,
     faults: storm.counts,

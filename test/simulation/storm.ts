@@ -28,7 +28,6 @@ export const FAULTS = [
   "leaders-move",
   "coordinator-moves",
   "markers-held",
-  "markers-lost",
 ] as const;
 
 type Fault = (typeof FAULTS)[number];
@@ -211,9 +210,6 @@ export class Storm {
       case "markers-held":
         cluster.markersHeldUntil = scheduler.now + random.int(1, 2_000);
         return;
-      case "markers-lost":
-        cluster.markersLost = { until: scheduler.now + random.int(1, 2_000), chance: random.pick([0.3, 0.7, 1]) };
-        return;
       default:
         throw kind satisfies never;
     }
@@ -224,7 +220,6 @@ export class Storm {
     trace("the storm is over");
     network.faults = NO_NETWORK_FAULTS;
     network.doomed = null;
-    cluster.markersLost = { until: 0, chance: 0 };
     this.#ambush = null;
     for (const node of cluster.nodes) {
       cluster.start(node);

@@ -6,7 +6,6 @@ import { RequestWriter } from "../../../src/kafka/protocol/request-writer.ts";
 import type { ProducerIdentity } from "../../../src/kafka/protocol/transaction.ts";
 import type { Cluster } from "./cluster.ts";
 import { fetch, listOffsets, produce } from "./log-requests.ts";
-import { describeProducers, writeMarkers } from "./marker-requests.ts";
 import { type Place, places, type Reply, writePlaces } from "./places.ts";
 
 /** What a node says to one request, and in short what that was, for the trace. */
@@ -39,7 +38,7 @@ export function answer(cluster: Cluster, node: number, frame: Buffer): Answer {
 
 type Handler = (cluster: Cluster, node: number, body: ReplyReader) => Reply;
 
-const FLEXIBLE = new Set(["3v12", "22v4", "27v1", "61v0"]);
+const FLEXIBLE = new Set(["3v12", "22v4"]);
 
 const HANDLERS: Record<string, Handler> = {
   "0v8": produce,
@@ -51,8 +50,6 @@ const HANDLERS: Record<string, Handler> = {
   "22v4": initProducerId,
   "24v2": addPartitions,
   "26v2": endTransaction,
-  "27v1": writeMarkers,
-  "61v0": describeProducers,
 };
 
 /** 0 when this node keeps the transactions. */

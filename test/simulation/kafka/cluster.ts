@@ -39,10 +39,6 @@ export class Cluster {
   #loadingUntil = 0;
   /** Markers wait at least until then. */
   markersHeldUntil = 0;
-  /** Until then each marker is lost by this chance, and its transaction complete all the same, as in Kafka 4.3.1. */
-  markersLost = { until: 0, chance: 0 };
-  /** Topics whose markers were lost. */
-  readonly topicsWithLost = new Set<string>();
 
   constructor(scheduler: Scheduler, random: Random, options: ClusterOptions) {
     this.#scheduler = scheduler;
@@ -157,18 +153,12 @@ export class Cluster {
     completed: () => void,
   ): void {
     let left = partitions.size;
-    const { until, chance } = this.markersLost;
     const held = Math.min(LONGEST_MARKER_DELAY_MS, Math.max(0, this.markersHeldUntil - this.#scheduler.now));
     for (const place of partitions) {
       const cut = place.lastIndexOf("/");
       const partition = this.partition(place.slice(0, cut), Number(place.slice(cut + 1)));
       this.#scheduler.after(held + this.#random.int(0, markerMs * 100) / 100, null, () => {
-        if (this.#scheduler.now < until && this.#random.chance(chance)) {
-          this.topicsWithLost.add(place.slice(0, cut));
-          this.#trace(`kafka: ${place} never gets the marker of ${owner.producerId}/${owner.producerEpoch}`);
-        } else {
-          partition?.mark(owner, commit);
-        }
+        partition?.mark(owner, commit);
         left--;
         if (left === 0) {
           completed();

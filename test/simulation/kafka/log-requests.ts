@@ -8,7 +8,7 @@ import { places, type Reply, writePlaces } from "./places.ts";
 const READ_COMMITTED = 1;
 
 /** The partition where this node leads it, else the error to answer with. */
-export function led(cluster: Cluster, node: number, topic: string, partition: number): Partition | number {
+function led(cluster: Cluster, node: number, topic: string, partition: number): Partition | number {
   const found = cluster.partitionAt(node, topic, partition);
   if (found === undefined) {
     return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
@@ -50,7 +50,7 @@ export function fetch(cluster: Cluster, node: number, body: ReplyReader): Reply 
   const maxWaitMs = body.int32();
   body.int32();
   body.int32();
-  const uncommitted = body.int8() !== READ_COMMITTED;
+  body.int8();
   body.int32();
   body.int32();
   const asked = places(body, () => {
@@ -69,11 +69,7 @@ export function fetch(cluster: Cluster, node: number, body: ReplyReader): Reply 
       return { topic, partition, detail: { error: ErrorCode.OFFSET_OUT_OF_RANGE, ...none } };
     }
     const { end: highWatermark, lastStable } = target;
-    return {
-      topic,
-      partition,
-      detail: { error: 0, highWatermark, lastStable, ...target.read(offset, maxBytes, uncommitted) },
-    };
+    return { topic, partition, detail: { error: 0, highWatermark, lastStable, ...target.read(offset, maxBytes) } };
   });
   const isEmpty = results.every(({ detail }) => detail.error === 0 && detail.batches.length === 0);
   return {
