@@ -17,6 +17,10 @@ export const API = {
   endTxn: 26,
 };
 
+/** The preflight asks for its rights as a producer that nobody is: nothing that a test plans is meant for that. */
+const NOBODY = Buffer.from("7fffffffffffffff", "hex");
+const ASIDE = -1;
+
 type Fault = "lose" | "hold";
 
 interface Strike {
@@ -245,9 +249,14 @@ export class KafkaProxy {
 
   #request(link: KafkaLink, frame: Buffer): void {
     const apiKey = frame.readInt16BE(4);
-    link.asked.set(frame.readInt32BE(8), apiKey);
-    this.requests.push(apiKey);
+    const isAside = frame.includes(NOBODY);
+    link.asked.set(frame.readInt32BE(8), isAside ? ASIDE : apiKey);
+    if (!isAside) this.requests.push(apiKey);
     if (this.#frozen) {
+      return;
+    }
+    if (isAside) {
+      link.request(frame);
       return;
     }
     if (this.#isHiding && apiKey === API.metadata && replace(frame, this.#hidden!.name, this.#hidden!.alias)) {
