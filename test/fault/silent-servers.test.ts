@@ -127,11 +127,15 @@ describe("a stop is clean within 10 s", () => {
         AFTERIMAGE_KAFKA_BROKERS: log.addresses.join(","),
         AFTERIMAGE_POSTGRES_URL: server.through(stream.database.url),
       });
-      await stream.published(); // else an idle record may be on its way, and the rows wait for its answer
-      log.freeze();
-      const before = log.requests.length;
+      // Not before: the rows would wait for the answer to an idle record that is on its way.
+      let isFrozen = false;
+      const freeze = () => {
+        isFrozen = true;
+        log.freeze();
+      };
+      log.strikeAt(API.addPartitions, 1, "request", freeze, { cut: false, naming: `${stream.stream}.public.t` });
       await stream.sql("INSERT INTO t SELECT generate_series(1, 100)");
-      await waitFor(() => log.requests.indexOf(API.addPartitions, before) >= 0, { what: "the rows to be published" });
+      await waitFor(() => isFrozen, { what: "the rows to be published" });
       server.freeze();
       await endsCleanly(stream.daemon, () => void stream.daemon.child.kill("SIGTERM"));
     } finally {

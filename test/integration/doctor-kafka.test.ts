@@ -8,6 +8,7 @@ import { type Finding, runDoctor } from "../../src/daemon/doctor.ts";
 import { KafkaConnection } from "../../src/kafka/connection.ts";
 import { createTopic } from "../../src/kafka/topics.ts";
 import { createDatabase, type TestDatabase, uniqueStream } from "../support/database.ts";
+import { wrong } from "../support/findings.ts";
 import { deleteTopics } from "../support/topics.ts";
 
 let database: TestDatabase;
@@ -31,7 +32,7 @@ async function check(flags: Record<string, string> = {}, file?: string): Promise
       ...flags,
     },
   });
-  return (await runDoctor(config)).filter(({ severity }) => severity === "error" || severity === "warning");
+  return wrong(await runDoctor(config));
 }
 
 async function newTopic(name: string, partitions: number, configs: Record<string, string> = {}): Promise<void> {

@@ -4,6 +4,7 @@ import { quoteIdentifier } from "../../src/event/identifier.ts";
 import type { Finding } from "../../src/source/finding.ts";
 import { preflightPostgres } from "../../src/source/preflight.ts";
 import { createDatabase, type TestDatabase, unique } from "../support/database.ts";
+import { withoutOthers, wrong } from "../support/findings.ts";
 
 let database: TestDatabase;
 beforeAll(async () => {
@@ -23,11 +24,9 @@ interface Choice {
 async function check(choice: Choice = {}): Promise<Finding[]> {
   const { url = database.url, publication = "p", captures = () => true, keyless = () => false } = choice;
   const target = { url, slot: unique("slot"), publication };
-  return [...(await preflightPostgres(target, { captures, keyless }, NOW)).findings];
+  return withoutOthers((await preflightPostgres(target, { captures, keyless }, NOW)).findings);
 }
 
-const bad = (findings: readonly Finding[]) =>
-  findings.filter(({ severity }) => severity === "error" || severity === "warning");
 const only =
   (wanted: string) =>
   ({ table }: { table: string }) =>
@@ -43,7 +42,7 @@ describe("the connection", () => {
   test("all is well: only ok findings", async () => {
     await database.client.query("CREATE TABLE fine (id int PRIMARY KEY)");
     const findings = await check({ captures: only("fine") });
-    expect(bad(findings)).toEqual([]);
+    expect(wrong(findings)).toEqual([]);
     expect(findings.map(({ code }) => code)).toEqual([
       "POSTGRES_UNREACHABLE",
       "POSTGRES_VERSION",
@@ -102,11 +101,11 @@ describe("the connection", () => {
     await database.client.query("CREATE TABLE foreign_owned (id int PRIMARY KEY)");
     const url = withUrl((each) => Object.assign(each, { username: role, password: "x" }));
     const choice = { url, captures: only("foreign_owned"), publication: unique("pub") };
-    const findings = bad(await check(choice));
+    const findings = wrong(await check(choice));
     expect(findings.map(({ code }) => code)).toEqual(["REPLICATION_REFUSED", "PUBLICATION_NOT_ALLOWED"]);
     await database.client.query(/ALTER ROLE \S+ REPLICATION;/.exec(findings[0]!.remedy)![0]);
     await database.client.query(/CREATE PUBLICATION .*;/.exec(findings[1]!.remedy)![0]);
-    expect(bad(await check(choice))).toEqual([]);
+    expect(wrong(await check(choice))).toEqual([]);
     await database.client.query(`DROP PUBLICATION ${choice.publication}; DROP ROLE ${role}`);
   });
 
@@ -118,7 +117,7 @@ describe("the connection", () => {
       { captures: only("fine"), keyless: () => false },
       NOW,
     );
-    expect(bad(findings)).toEqual([expect.objectContaining({ code: "SLOT_FOREIGN" })]);
+    expect(wrong(findings)).toEqual([expect.objectContaining({ code: "SLOT_FOREIGN" })]);
     await database.client.query("SELECT pg_drop_replication_slot($1)", [slot]);
   });
 });
@@ -127,12 +126,12 @@ describe("tables", () => {
   /** Makes the table, expects the finding, runs the remedy's first statement, expects nothing more. */
   async function mends(table: string, ddl: string, code: string, sql: RegExp): Promise<void> {
     await database.client.query(ddl);
-    const findings = bad(await check({ captures: only(table) }));
+    const findings = wrong(await check({ captures: only(table) }));
     expect(findings).toEqual([expect.objectContaining({ code, severity: "error" })]);
     const statement = sql.exec(findings[0]!.remedy)?.[0];
     expect(statement, findings[0]!.remedy).toBeDefined();
     await database.client.query(statement!);
-    expect(bad(await check({ captures: only(table) }))).toEqual([]);
+    expect(wrong(await check({ captures: only(table) }))).toEqual([]);
     await worksWhenPublished(table);
   }
 
@@ -202,8 +201,8 @@ describe("tables", () => {
       "CREATE TABLE late_full (id int PRIMARY KEY DEFERRABLE, note text); ALTER TABLE late_full REPLICA IDENTITY FULL",
     );
     const captures = only("late_full");
-    expect(bad(await check({ captures })).map(({ code }) => code)).toEqual(["KEY_DEFERRABLE"]);
-    expect(bad(await check({ captures, keyless: (_, table) => table === "late_full" }))).toEqual([]);
+    expect(wrong(await check({ captures })).map(({ code }) => code)).toEqual(["KEY_DEFERRABLE"]);
+    expect(wrong(await check({ captures, keyless: (_, table) => table === "late_full" }))).toEqual([]);
     await worksWhenPublished("late_full");
   });
 
@@ -220,7 +219,7 @@ describe("tables", () => {
     await database.client.query(
       "CREATE TABLE generated_too (id int PRIMARY KEY, note text, twice int GENERATED ALWAYS AS (id * 2) STORED)",
     );
-    expect(bad(await check({ captures: only("generated_too") }))).toEqual([]);
+    expect(wrong(await check({ captures: only("generated_too") }))).toEqual([]);
     await worksWhenPublished("generated_too");
   });
 
@@ -230,14 +229,14 @@ describe("tables", () => {
        CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (10)`,
     );
     const captures = ({ ancestors }: { ancestors: readonly { table: string }[] }) => ancestors[0]?.table === "parted";
-    const findings = bad(await check({ captures }));
+    const findings = wrong(await check({ captures }));
     expect(findings).toEqual([expect.objectContaining({ code: "TABLE_WITHOUT_IDENTITY" })]);
     expect(findings[0]!.what).toContain("public.parted_1");
   });
 
   test("unlogged tables and patterns that match nothing are warned of", async () => {
     await database.client.query("CREATE UNLOGGED TABLE fleeting (id int PRIMARY KEY)");
-    const findings = bad(await check({ captures: only("fleeting") }));
+    const findings = wrong(await check({ captures: only("fleeting") }));
     expect(findings.map(({ code, severity }) => [code, severity])).toEqual([
       ["TABLE_UNLOGGED", "warning"],
       ["TABLES_MATCH_NOTHING", "warning"],
@@ -249,9 +248,9 @@ describe("tables", () => {
     await database.client.query("CREATE TABLE theirs (note text); CREATE TABLE missed (id int PRIMARY KEY)");
     await database.client.query(`CREATE PUBLICATION ${publication} FOR TABLE theirs WITH (publish = 'insert')`);
     const captures = ({ table }: { table: string }) => table === "theirs" || table === "missed";
-    const findings = bad(await check({ captures, publication }));
+    const findings = wrong(await check({ captures, publication }));
     expect(findings.map(({ code }) => code)).toEqual(["PUBLICATION_OPERATIONS", "TABLE_NOT_PUBLISHED"]);
     await database.client.query(findings[1]!.remedy);
-    expect(bad(await check({ captures, publication })).map(({ code }) => code)).toEqual(["PUBLICATION_OPERATIONS"]);
+    expect(wrong(await check({ captures, publication })).map(({ code }) => code)).toEqual(["PUBLICATION_OPERATIONS"]);
   });
 });

@@ -9,6 +9,7 @@ import { quoteIdentifier, tableTopic } from "../../src/event/identifier.ts";
 import type { Finding } from "../../src/source/finding.ts";
 import { spawnCli } from "../support/daemon.ts";
 import { createDatabase, type TestDatabase, unique, uniqueStream } from "../support/database.ts";
+import { wrong } from "../support/findings.ts";
 import { splitSql } from "../support/split-sql.ts";
 import { deleteTopics, readTopic } from "../support/topics.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -79,7 +80,7 @@ test("init, the administrator, doctor, start", async () => {
   const config = ["--config", `${stream}.yaml`];
   const judged = await run("doctor", "--json", ...config);
   const findings = JSON.parse(judged.stdout) as Finding[];
-  expect(findings.filter(({ severity }) => severity === "error" || severity === "warning")).toEqual([]);
+  expect(wrong(findings)).toEqual([]);
   expect(judged.code).toBe(0);
 
   const daemon = spawnCli(["start", ...config], { AFTERIMAGE_ADMIN_PORT: "0" }, folder);

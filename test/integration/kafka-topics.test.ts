@@ -18,7 +18,7 @@ test("a topic is created as asked, found again, and gone when deleted", async ({
   });
   const described = await describeTopics(connection, [name, unique("absent")]);
   expect([...described.keys()]).toEqual([name]);
-  expect(described.get(name)).toEqual({ name, partitions: 3, id: expect.stringMatching(/^[\w-]{22}$/) });
+  expect(described.get(name)).toEqual({ name, partitions: 3, replicas: 1, id: expect.stringMatching(/^[\w-]{22}$/) });
   expect(await listTopicNames(connection)).toContain(name);
   const config = await topicConfig(connection, name);
   expect(config.get("cleanup.policy")).toBe("compact");

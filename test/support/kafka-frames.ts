@@ -1,5 +1,16 @@
 // Kafka's frames as they pass a proxy: cut out of the stream, and the addresses in them rewritten.
 
+export const API = {
+  produce: 0,
+  fetch: 1,
+  listOffsets: 2,
+  metadata: 3,
+  findCoordinator: 10,
+  initProducerId: 22,
+  addPartitions: 24,
+  endTxn: 26,
+};
+
 /** Calls `each` with every whole frame, its length field included. */
 export function frames(each: (frame: Buffer) => void): (chunk: Buffer) => void {
   let rest = Buffer.alloc(0);

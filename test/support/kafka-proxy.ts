@@ -1,21 +1,12 @@
 // Real Kafka brokers behind TCP proxies that lose, hold and delay the requests and replies they are told to, so that a
 // client meets the outcomes nobody knows. Brokers name the proxies as their addresses.
 import { createServer, connect as dial, type Server } from "node:net";
-import { frames, hostAndPort, rename, replace } from "./kafka-frames.ts";
+import { API, frames, hostAndPort, rename, replace } from "./kafka-frames.ts";
 import { KafkaLink } from "./kafka-link.ts";
 import { type Conditions, fairWeather } from "./lane.ts";
 import { ownBrokers } from "./topics.ts";
 
-export const API = {
-  produce: 0,
-  fetch: 1,
-  listOffsets: 2,
-  metadata: 3,
-  findCoordinator: 10,
-  initProducerId: 22,
-  addPartitions: 24,
-  endTxn: 26,
-};
+export { API } from "./kafka-frames.ts";
 
 /** The preflight asks for its rights as a producer that nobody is: nothing that a test plans is meant for that. */
 const NOBODY = Buffer.from("7fffffffffffffff", "hex");

@@ -83,7 +83,7 @@ export const MUTANTS: readonly Mutant[] = [
     from: 3,
     seen: /a batch begins at/,
     changes: [
-      ["stored = await throughAbsence(() => this.#readBack(), absence);", "stored = null;"],
+      ["stored = await throughAbsence(() => this.#readBack(batch), absence);", "stored = null;"],
       ["if (baseOffset !== this.#progressEnd) {", "if (baseOffset < 0n) {"], // it would be noticed there
     ],
   },
@@ -216,7 +216,7 @@ export const MUTANTS: readonly Mutant[] = [
     changes: [
       [
         "const stream = await connections.replication(",
-        "await openProgress(config, catalog, connection); const stream = await connections.replication(",
+        "await openProgress(config, catalog, connection, lost, wish); const stream = await connections.replication(",
       ],
     ],
   },
