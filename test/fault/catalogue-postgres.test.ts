@@ -138,7 +138,10 @@ test("Kafka is away for too long: the slot is given up as configured, and once K
     expect({ code, kinds }, output).toEqual({ code: 0, kinds: [] });
     const gap = (await stream.stored()).find(({ event }) => event.operation === "gap")!.event as GapEvent;
     expect(gap.reason).toContain("SLOT_GIVEN_UP");
-    expect((await statusOf(stream.daemon)).wal?.level).not.toBe("give-up");
+    await waitFor(async () => (await statusOf(stream.daemon)).wal?.level !== "give-up", {
+      what: "a look at the new slot",
+    });
+    expect((await stream.progress())?.epoch).toBe(2);
   } finally {
     await proxy.close();
   }
