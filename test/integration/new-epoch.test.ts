@@ -86,6 +86,7 @@ test("the slot is dropped while rows change: SLOT_LOST, and a new epoch makes th
 
   await renew();
   await stream.sql("UPDATE t SET v = 'after' WHERE id = 7; INSERT INTO log VALUES ('after')");
+  await waitFor(async () => (await stream.progress())?.snapshot.length === 0, { what: "the end of the snapshots" });
   const after = await stream.published();
   expect(after.epoch).toBe(2);
   await viewIsEqual();
