@@ -24,6 +24,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   project.provide("brokers", servers.brokers);
   return async () => {
     await servers.stop();
-    await rm(compiled, { recursive: true, force: true });
+    // A process that ends at this moment still writes into it.
+    await rm(compiled, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   };
 }
