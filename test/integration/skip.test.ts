@@ -32,7 +32,6 @@ test("a row that no topic takes: refused anywhere else, left out by a gap in its
   await stream.sql(
     `BEGIN; INSERT INTO t VALUES (2, 'b'); INSERT INTO t VALUES (3, ${LARGE}); INSERT INTO t VALUES (4, 'd'); COMMIT`,
   );
-  await stream.sql(`INSERT INTO t VALUES (5, 'e'); UPDATE t SET v = ${LARGE} WHERE id = 4`);
   await stream.daemon.exited({ timeout: 60_000 });
   const position = await halted();
   expect(position).toMatch(/^1:[0-9A-F]+\/[0-9A-F]+:2$/);
@@ -49,6 +48,8 @@ test("a row that no topic takes: refused anywhere else, left out by a gap in its
 
   const first = await skip(0, [position, "--reason", "too large"]);
   expect(first).toContain("not read again, since a row of it still has more than");
+  // Not earlier: two in one batch have to be named together.
+  await stream.sql(`INSERT INTO t VALUES (5, 'e'); UPDATE t SET v = ${LARGE} WHERE id = 4`);
   const next = await halted();
   expect(next).not.toBe(position);
   await stream.sql("UPDATE t SET v = 'small' WHERE id IN (3, 4)");
