@@ -4,7 +4,6 @@ import type pg from "pg";
 import type { CapturedTable } from "../capture/captured-table.ts";
 import { AfterimageError, messageOf } from "../errors.ts";
 import { parseTableName, quoteIdentifier } from "../event/identifier.ts";
-import type { TableSchema } from "../event/schema.ts";
 import type { SnapshotState, TableSnapshot } from "../event/snapshot-state.ts";
 import { errorCode, type LongQuery } from "../source/session.ts";
 import { notAllowedToRead } from "../source/snapshot-reader.ts";
@@ -39,16 +38,6 @@ export async function planSnapshots(client: pg.Client, tables: readonly Captured
     }
   }
   return { state, notes };
-}
-
-/** Tables that were added to the publication since the start: known by their first change, so no start plans them. */
-export function nameLate(inForce: readonly TableSchema[], atStart: ReadonlyMap<number, unknown>): string[] {
-  return inForce
-    .filter(({ oid, publicationRel }) => publicationRel !== null && !atStart.has(oid))
-    .map(
-      ({ table }) =>
-        `Table ${table} came into the publication while the daemon runs: rows that it held before are read only when asked for, after the next start (afterimage snapshot ${table}).`,
-    );
 }
 
 async function isEmpty(client: pg.Client, { encoder }: CapturedTable): Promise<boolean> {

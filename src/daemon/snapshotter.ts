@@ -27,8 +27,6 @@ export interface SnapshotterParts {
   readonly book: SnapshotBook;
   readonly publication: number;
   readonly epoch: number;
-  /** The tables that can be read, by OID. */
-  readonly tables: ReadonlyMap<number, CapturedTable>;
   readonly describe: (oid: number) => Promise<CapturedTable | null>;
   readonly place: (after: Lsn, build: BuildEvents) => Promise<void>;
   readonly ask: () => void;
@@ -63,6 +61,10 @@ export class Snapshotter {
 
   constructor(parts: SnapshotterParts) {
     this.#parts = parts;
+    parts.book.onBegun = (oid, why) => {
+      this.#open(oid, why).catch(() => undefined); // the run tells why it ended
+      this.#employ();
+    };
   }
 
   /** Opens the snapshots that are not open yet, before any event of the stream, and goes on with all. */
@@ -78,14 +80,15 @@ export class Snapshotter {
    * SNAPSHOT_UNDER_WAY and SNAPSHOT_CONDITION.
    */
   async request(name: string, where: string | null): Promise<void> {
-    const { book, tables } = this.#parts;
+    const { book } = this.#parts;
+    const { tables } = book;
     const named = (wanted: string) => [...tables.values()].find(({ encoder }) => encoder.schema.table === wanted);
     const table = named(name) ?? named(`public.${name}`);
     if (table === undefined) {
       throw new AfterimageError(
         "SNAPSHOT_TABLE_UNKNOWN",
         `Table ${name} is not captured by this stream.`,
-        "Name a table that afterimage status lists, with its schema; one that is new is captured from the next start on.",
+        "Name a table that afterimage status lists, with its schema; one that is new is taken up within seconds.",
       );
     }
     if (!table.encoder.hasKey) {
@@ -136,8 +139,8 @@ export class Snapshotter {
   }
 
   /** Everything after this gap is either read or streamed. A snapshot of some rows only has none. */
-  #open(oid: number): Promise<void> {
-    const { book, place, tables, epoch } = this.#parts;
+  #open(oid: number, why: string | null = null): Promise<void> {
+    const { book, place, epoch } = this.#parts;
     return place(ZERO_LSN, (lsn, next) => {
       const entry = book.get(oid);
       if (entry === undefined || entry.since !== null || entry.where !== null) {
@@ -145,7 +148,8 @@ export class Snapshotter {
       }
       const sequence = next();
       book.change(oid, { since: sequence });
-      return [encodeGapEvent(tables.get(oid)!, REASON, { sequence, epoch, lsn, timestamp: wallTime() })];
+      const reason = why === null ? REASON : `${REASON} (${why})`;
+      return [encodeGapEvent(book.tables.get(oid)!, reason, { sequence, epoch, lsn, timestamp: wallTime() })];
     });
   }
 
@@ -199,7 +203,7 @@ export class Snapshotter {
   }
 
   async #readTable(client: pg.Client, { oid, table, rows, where, cursor }: TableSnapshot): Promise<void> {
-    const { config, publication, tables } = this.#parts;
+    const { config, publication, book } = this.#parts;
     const work: Work = { begun: performance.now(), rowsBefore: rows, waitingFor: null };
     this.#work.set(oid, work);
     const reading = new TableReading(
@@ -216,7 +220,7 @@ export class Snapshotter {
         },
         signal: this.#over.signal,
       },
-      tables.get(oid)!,
+      book.tables.get(oid)!,
     );
     try {
       await reading.run();

@@ -2,7 +2,7 @@
 // then everything closed again. Slot first, then the producer, then the position.
 import type pg from "pg";
 import type { Config } from "../config/config.ts";
-import { AfterimageError } from "../errors.ts";
+import type { AfterimageError } from "../errors.ts";
 import type { Lsn } from "../event/lsn.ts";
 import type { Progress } from "../event/progress.ts";
 import { failpoint } from "../failpoint.ts";
@@ -17,6 +17,7 @@ import { ReplicationStream } from "../source/replication-stream.ts";
 import { cancelStatement, closeSql, connectSql, errorCode, isConnectionLoss } from "../source/session.ts";
 import { SilenceWatch } from "../source/silence-watch.ts";
 import { readSlotLag } from "../source/slot.ts";
+import { CatalogWatch } from "./catalog-watch.ts";
 import type { Connections } from "./connections.ts";
 import { openImagesOf } from "./imaged-tables.ts";
 import { type OpenProgress, openProgress } from "./open-progress.ts";
@@ -25,10 +26,8 @@ import { kafkaSettings } from "./preflight-kafka.ts";
 import { keep, type Lost, openSource } from "./resources.ts";
 import { ADMIN_SHUTDOWN, drainThenFail } from "./shutdown-drain.ts";
 import { Snapshotter } from "./snapshotter.ts";
+import { stalled } from "./stalled.ts";
 import type { SnapshotStatus } from "./status.ts";
-
-/** A batch usually takes milliseconds; so long without an outcome, and the daemon no longer says that it streams. */
-const STALLED_MS = 3_000;
 
 const CONNECTIONS: Connections = {
   sql: connectSql,
@@ -51,6 +50,7 @@ export class StreamSession {
   readonly #absence: Absence;
   readonly #snapshotter: Snapshotter;
   readonly #images: Images | null;
+  readonly #watch: CatalogWatch;
 
   private constructor(
     resources: AsyncDisposableStack,
@@ -63,6 +63,7 @@ export class StreamSession {
       absence: Absence;
       snapshotter: Snapshotter;
       images: Images | null;
+      watch: CatalogWatch;
     },
   ) {
     this.#resources = resources;
@@ -74,6 +75,7 @@ export class StreamSession {
     this.#absence = parts.absence;
     this.#snapshotter = parts.snapshotter;
     this.#images = parts.images;
+    this.#watch = parts.watch;
   }
 
   /** Throws with SQLSTATE 55006 when another daemon holds the slot; an abort of `signal` closes what is open. */
@@ -153,9 +155,9 @@ export class StreamSession {
     const feedback = new Feedback((update) => stream.sendStatusUpdate(update));
     await keep(resources, async () => feedback.stop());
     feedback.start();
-    const watch = new SilenceWatch(stream, () => feedback.ask());
-    await keep(resources, async () => watch.stop());
-    watch.start(stream.silenceMs);
+    const silence = new SilenceWatch(stream, () => feedback.ask());
+    await keep(resources, async () => silence.stop());
+    silence.start(stream.silenceMs);
 
     const progress = await openProgress(config, catalog, connection);
     const opened = await openImagesOf(config, catalog, connection, progress);
@@ -190,7 +192,6 @@ export class StreamSession {
       book: progress.snapshots,
       publication: progress.server.publication,
       epoch: progress.publisher.progress.epoch,
-      tables: progress.captured,
       describe: (oid) => progress.describe(oid),
       place: (after, build) => pipeline.place(after, build),
       ask: () => feedback.ask(),
@@ -198,7 +199,9 @@ export class StreamSession {
       fail: (error) => pipeline.fail(error),
     });
     await keep(resources, () => snapshotter.close());
-    return new StreamSession(resources, { pipeline, progress, feedback, sensor, slot, absence, snapshotter, images });
+    const watch = new CatalogWatch(config, progress, pipeline, () => feedback.ask());
+    const parts = { pipeline, progress, feedback, sensor, slot, absence, snapshotter, images, watch };
+    return new StreamSession(resources, parts);
   }
 
   /** The progress record stored last. */
@@ -259,13 +262,7 @@ export class StreamSession {
     if (this.#absence.reason !== null) {
       return this.#absence.reason;
     }
-    return this.#pipeline.waitingMs < STALLED_MS
-      ? null
-      : new AfterimageError(
-          "KAFKA_NOT_READY",
-          `Kafka has not taken a batch for ${Math.floor(this.#pipeline.waitingMs / 1000)} s.`,
-          "Look at the brokers: whether they run, have leaders and in-sync replicas for the stream's topics, and room on their disks. It goes on by itself.",
-        );
+    return stalled(this.#pipeline.waitingMs);
   }
 
   readLag(): Promise<Lag> {
@@ -280,7 +277,7 @@ export class StreamSession {
     try {
       await this.#progress.topics.verifyUnchanged();
       this.#absence.answered();
-      const notes = await this.#progress.verifyTables(this.#sensor);
+      const notes = await this.#watch.look(this.#sensor);
       failpoint("session.continuity-looked");
       return [...notes, ...this.#snapshotter.notes, ...(this.#images?.notes ?? [])];
     } catch (error) {

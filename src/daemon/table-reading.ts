@@ -6,6 +6,7 @@ import type { CapturedTable } from "../capture/captured-table.ts";
 import { keyTexts, type TableWatch, type Window } from "../capture/table-watch.ts";
 import { parseTableName } from "../event/identifier.ts";
 import { type Lsn, ZERO_LSN } from "../event/lsn.ts";
+import type { TableSnapshot } from "../event/snapshot-state.ts";
 import { failpoint } from "../failpoint.ts";
 import type { BuildEvents } from "../pipeline/placements.ts";
 import type { EncodedEvent } from "../sink/encode-event.ts";
@@ -55,6 +56,8 @@ const COLUMN_GONE = "42703";
 
 interface CountedChunk extends ChunkStart, Chunk {
   readonly window: Window;
+  /** The snapshot that it was read for. */
+  readonly of: Pick<TableSnapshot, "since" | "where">;
   /** The keys that were asked for; null for the next rows after the cursor. */
   readonly keys: readonly Key[] | null;
 }
@@ -62,6 +65,7 @@ interface CountedChunk extends ChunkStart, Chunk {
 export class TableReading {
   readonly #parts: ReadingParts;
   readonly #named: ReadableTable;
+  readonly #name: string;
   readonly #watch: TableWatch;
   #table: CapturedTable;
   /** The shape that `#table` was made of. */
@@ -72,6 +76,7 @@ export class TableReading {
     const { oid, table: name } = table.encoder.schema;
     this.#parts = parts;
     this.#table = table;
+    this.#name = name;
     this.#named = { oid, ...parseTableName(name) };
     this.#watch = parts.book.watch(oid);
   }
@@ -81,7 +86,8 @@ export class TableReading {
     const { writers, book } = this.#parts;
     const { oid } = this.#named;
     this.#watch.expect(await writers(oid));
-    for (let entry = book.get(oid); entry !== undefined; entry = book.get(oid)) {
+    // Under another name it is read anew.
+    for (let entry = book.get(oid); entry?.table === this.#name; entry = book.get(oid)) {
       const keys = entry.again.length === 0 ? null : entry.again.slice(0, MOST_KEYS);
       const chunk = await this.#readChunk(keys);
       failpoint("snapshot.chunk-read");
@@ -112,9 +118,14 @@ export class TableReading {
         const missing = window.missing(start.sight);
         if (missing.length === 0 && start.shape === this.#shape) {
           waits(null);
-          const chunk = await this.#readRows(keys);
+          const of = this.#parts.book.get(this.#named.oid);
+          if (of?.table !== this.#name) {
+            await reader.end();
+            return null;
+          }
+          const chunk = await this.#readRows(of, keys);
           await reader.end();
-          return { ...start, ...chunk, window, keys };
+          return { ...start, ...chunk, window, of, keys };
         }
         await reader.end();
         // It may wait for hours, and what a window notes is held in memory. Not every time: a server on which something
@@ -158,9 +169,8 @@ export class TableReading {
     return holders.length > 0 ? holders.join("; ") : `transaction ${named.join(", ")}, which others can't see yet`;
   }
 
-  #readRows(keys: CountedChunk["keys"]): Promise<Chunk> {
-    const { book, reader, maxBytes } = this.#parts;
-    const { cursor, where } = book.get(this.#named.oid)!;
+  #readRows({ cursor, where }: TableSnapshot, keys: CountedChunk["keys"]): Promise<Chunk> {
+    const { reader, maxBytes } = this.#parts;
     const { schema, keyPlaces } = this.#table.encoder;
     return reader.read(this.#named, {
       columns: schema.columns.map(({ name }) => name),
@@ -204,6 +214,13 @@ export class TableReading {
     const { encoder } = this.#table;
     const { sight, window, timestamp, rows, keys } = chunk;
     const events: EncodedEvent[] = [];
+    // Under another key, or of another table, these rows don't follow what stands before.
+    book.announced(this.#table);
+    const entry = book.get(oid);
+    if (entry?.table !== this.#name || entry.since !== chunk.of.since || entry.where !== chunk.of.where) {
+      this.#watch.close(window, sight);
+      return [];
+    }
     const stale: Key[] = [];
     for (const row of rows) {
       const fate = window.fateOf(encoder.recordKey(row)!, sight);
@@ -213,7 +230,6 @@ export class TableReading {
         stale.push(keyTexts(encoder, row));
       }
     }
-    const entry = book.get(oid)!;
     const last = rows.at(-1);
     const waiting = keys === null ? entry.again : leftToReadAgain(entry.again, { ...chunk, keys, encoder });
     book.change(oid, {
@@ -230,7 +246,11 @@ export class TableReading {
   /** The table's snapshot is over: a sweep, when a gap had opened it. */
   #end(lsn: Lsn, next: () => number): EncodedEvent[] {
     const { book, epoch } = this.#parts;
-    const { since } = book.get(this.#named.oid)!;
+    const entry = book.get(this.#named.oid);
+    if (entry?.table !== this.#name) {
+      return [];
+    }
+    const { since } = entry;
     book.remove(this.#named.oid);
     const place = () => ({ sequence: next(), epoch, lsn, timestamp: wallTime() });
     return since === null ? [] : [encodeSweepEvent(this.#table, since, place())];

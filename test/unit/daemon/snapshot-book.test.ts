@@ -20,7 +20,7 @@ const moved = (id: number) => ({
 });
 
 test("every row that goes on under another key without all its values is read again, however many there are", () => {
-  const book = new SnapshotBook([toBeRead(table)]);
+  const book = new SnapshotBook([toBeRead(table)], [table]);
   const untouched = book.state;
   book.note(moved(1));
   expect(book.state).toBe(untouched);
