@@ -92,6 +92,14 @@ export const SETTINGS: readonly Setting[] = [
       "`initial`: rows that a table holds when it is new to the stream are read and published while streaming goes on.",
   },
   {
+    path: "onRewrite",
+    kind: "text",
+    default: "snapshot",
+    expected: "snapshot or halt",
+    about:
+      "What answers a table whose rows changed, or went by, without events: `snapshot` reads it anew beside the stream, `halt` ends the daemon with a named error.",
+  },
+  {
     path: "snapshotConnections",
     kind: "integer",
     default: "2",

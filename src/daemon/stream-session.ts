@@ -16,6 +16,7 @@ import { nudge } from "../source/nudge.ts";
 import { cancelStatement, closeSql, errorCode, isConnectionLoss } from "../source/session.ts";
 import { SilenceWatch } from "../source/silence-watch.ts";
 import { readSlotLag } from "../source/slot.ts";
+import { CatalogWatch } from "./catalog-watch.ts";
 import { type Connections, SERVERS } from "./connections.ts";
 import { openImagesOf } from "./imaged-tables.ts";
 import { type OpenProgress, openProgress } from "./open-progress.ts";
@@ -23,6 +24,7 @@ import { ensureSlot, streamLost } from "./open-slot.ts";
 import { kafkaSettings } from "./preflight-kafka.ts";
 import { keep, type Lost, openSource } from "./resources.ts";
 import { endWith } from "./shutdown-drain.ts";
+import { readUnread } from "./snapshot-plan.ts";
 import type { SnapshotRequests } from "./snapshot-requests.ts";
 import { Snapshotter } from "./snapshotter.ts";
 import type { SnapshotStatus } from "./status.ts";
@@ -42,6 +44,7 @@ export class StreamSession {
   readonly #absence: Absence;
   readonly #snapshotter: Snapshotter;
   readonly #images: Images | null;
+  readonly #watch: CatalogWatch;
 
   private constructor(
     resources: AsyncDisposableStack,
@@ -54,6 +57,7 @@ export class StreamSession {
       absence: Absence;
       snapshotter: Snapshotter;
       images: Images | null;
+      watch: CatalogWatch;
     },
   ) {
     this.#resources = resources;
@@ -65,6 +69,7 @@ export class StreamSession {
     this.#absence = parts.absence;
     this.#snapshotter = parts.snapshotter;
     this.#images = parts.images;
+    this.#watch = parts.watch;
   }
 
   /** Throws with SQLSTATE 55006 when another daemon holds the slot; an abort of `signal` closes what is open. */
@@ -140,9 +145,9 @@ export class StreamSession {
     const feedback = new Feedback((update) => stream.sendStatusUpdate(update));
     await keep(resources, async () => feedback.stop());
     feedback.start();
-    const watch = new SilenceWatch(stream, () => feedback.ask());
-    await keep(resources, async () => watch.stop());
-    watch.start(stream.silenceMs);
+    const silence = new SilenceWatch(stream, () => feedback.ask());
+    await keep(resources, async () => silence.stop());
+    silence.start(stream.silenceMs);
 
     const progress = await openProgress(config, catalog, connection, lost);
     const opened = await openImagesOf(config, catalog, connection, progress);
@@ -156,7 +161,7 @@ export class StreamSession {
       resume: { ...progress.publisher.progress, confirmedFlushLsn: progress.server.confirmedFlushLsn },
       snapshot: progress.snapshots,
       resolve: async (relation) => {
-        if (await progress.hasUnread(catalog, [relation.oid])) {
+        if ((await readUnread(catalog, progress, config, [relation.oid])).length > 0) {
           // Its gap has to stand before this row, and only a start can put it there. The transaction is sent again.
           pipeline.stop();
           return new Promise<never>(() => undefined);
@@ -183,7 +188,6 @@ export class StreamSession {
       book: progress.snapshots,
       publication: progress.server.publication,
       epoch: progress.publisher.progress.epoch,
-      tables: progress.captured,
       describe: (oid) => throughAbsence(() => progress.describe(oid), absence),
       place: (after, build) => pipeline.place(after, build),
       ask: () => feedback.ask(),
@@ -192,7 +196,9 @@ export class StreamSession {
       fail: (error) => endWith(pipeline, error),
     });
     await keep(resources, () => snapshotter.close());
-    return new StreamSession(resources, { pipeline, progress, feedback, sensor, slot, absence, snapshotter, images });
+    const watch = new CatalogWatch(config, progress, pipeline, () => feedback.ask());
+    const parts = { pipeline, progress, feedback, sensor, slot, absence, snapshotter, images, watch };
+    return new StreamSession(resources, parts);
   }
 
   /** The progress record stored last. */
@@ -267,11 +273,8 @@ export class StreamSession {
     try {
       await this.#progress.topics.verifyUnchanged();
       this.#absence.answered();
-      const notes = await this.#progress.verifyTables(this.#sensor);
+      const notes = await this.#watch.look(this.#sensor);
       failpoint("session.continuity-looked");
-      if (await this.#progress.hasUnread(this.#sensor, null)) {
-        this.stop();
-      }
       return [...notes, ...this.#snapshotter.notes, ...(this.#images?.notes(this.snapshots) ?? [])];
     } catch (error) {
       // A lost connection ends the session by itself, after what is to be done before; a Kafka that is away for a while

@@ -26,6 +26,7 @@ export function configOf(random: Random): Config {
     tables: ["public.*", "!public.x"],
     keyless: [],
     snapshot: "never",
+    onRewrite: "snapshot",
     snapshotConnections: 2,
     spoolFolder: null,
     topics: [],

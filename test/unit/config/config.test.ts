@@ -45,6 +45,7 @@ describe("what is accepted", () => {
       tables: ["public.*"],
       keyless: [],
       snapshot: "initial",
+      onRewrite: "snapshot",
       snapshotConnections: 2,
       spoolFolder: null,
       topics: [],
