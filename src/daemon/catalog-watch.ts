@@ -42,6 +42,12 @@ interface WatchParts {
   readonly fail: (error: unknown) => void;
 }
 
+/** What was there when the daemon's first session began. */
+export interface Before {
+  /** Tables that matched, and that a publication which is not ours left out; null until they were looked for. */
+  unpublished: ReadonlySet<number> | null;
+}
+
 /** A lock on a new table that is not granted within this is asked for again by the next look. */
 const LOCK_MS = 1_000;
 /** Looks between two closer ones at tables that could not be added. */
@@ -56,11 +62,17 @@ export class CatalogWatch {
   readonly #awaited = new Set<number>();
   /** What could not be added to our publication, and in how many looks it was not looked at closer since. */
   #left: { readonly oids: string; readonly notes: string[]; passed: number } = { oids: "", notes: [], passed: 0 };
-  /** Candidates when the watch began, where the publication is not ours. */
-  #before: ReadonlySet<number> | null = null;
+  readonly #before: Before;
 
-  /** `ask`: asks the server how far it has sent. */
-  constructor(config: Config, { server, resolver, snapshots }: OpenProgress, pipeline: Pipeline, ask: () => void) {
+  /** `ask`: asks the server how far it has sent. `before` is for all sessions of a daemon. */
+  constructor(
+    config: Config,
+    { server, resolver, snapshots }: OpenProgress,
+    pipeline: Pipeline,
+    ask: () => void,
+    before: Before,
+  ) {
+    this.#before = before;
     this.#parts = {
       ...{ config, server, resolver, ask },
       book: snapshots,
@@ -73,6 +85,14 @@ export class CatalogWatch {
         }
       },
     };
+  }
+
+  /** Before the first look: notes what is there already. */
+  async begin(client: pg.Client): Promise<void> {
+    const publication = await checkPublication(client, this.#parts.config, this.#parts.server);
+    if (!publication.ours) {
+      await this.#nameUnpublished(client, publication);
+    }
   }
 
   /** Gives what an operator should know. Throws the errors of `checkPublication`, `checkContinuity` and `announced`. */
@@ -198,7 +218,7 @@ export class CatalogWatch {
     }
   }
 
-  /** Once for each table that was made since the start and matches. */
+  /** Tables that were made since the daemon began, and match. */
   async #nameUnpublished(client: pg.Client, { oid, allTables }: PublicationState): Promise<string[]> {
     if (allTables) {
       return [];
@@ -207,9 +227,9 @@ export class CatalogWatch {
     const candidates = (await readCandidateTables(client, oid)).filter(
       (table) => table.publicationRel === null && isSelected(tables, table),
     );
-    this.#before ??= new Set(candidates.map((table) => table.oid));
+    this.#before.unpublished ??= new Set(candidates.map((table) => table.oid));
     return candidates
-      .filter((table) => !this.#before!.has(table.oid))
+      .filter((table) => !this.#before.unpublished!.has(table.oid))
       .map(({ schema, table }) => {
         const name = `${quoteIdentifier(schema)}.${quoteIdentifier(table)}`;
         return `Table ${formatTableName(schema, table)} was made and matches, but publication ${postgres.publication}, which afterimage did not make, leaves it out. To capture it: ALTER PUBLICATION ${quoteIdentifier(postgres.publication)} ADD TABLE ${name};`;

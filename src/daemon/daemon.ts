@@ -9,6 +9,8 @@ import { withSql } from "../source/session.ts";
 import { waitUntilInactive } from "../source/slot.ts";
 import { type AdminServer, startAdminServer } from "./admin-server.ts";
 import { backoffMs } from "./backoff.ts";
+import type { Before } from "./catalog-watch.ts";
+import { SERVERS } from "./connections.ts";
 import { findingsError, runDoctor } from "./doctor.ts";
 import { decide, reported } from "./error-policy.ts";
 import { Lifecycle } from "./lifecycle.ts";
@@ -50,6 +52,7 @@ class RunningDaemon implements Daemon {
   readonly #snapshotLog = new SnapshotLog();
   readonly #stopping = new AbortController();
   readonly #ended = Promise.withResolvers<void>();
+  readonly #before: Before = { unpublished: null };
   #session: StreamSession | null = null;
   /** It has streamed or stood by: the settings are right, and what fails from now on may pass. */
   #hasRun = false;
@@ -175,7 +178,7 @@ class RunningDaemon implements Daemon {
     const { signal } = this.#stopping;
     for (;;) {
       try {
-        this.#session = await this.#untilStopped(StreamSession.open(this.#config, signal));
+        this.#session = await this.#untilStopped(StreamSession.open(this.#config, signal, SERVERS, this.#before));
         break;
       } catch (error) {
         if (decide(error, this.#hasRun) !== "standby") {

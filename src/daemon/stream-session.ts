@@ -16,7 +16,7 @@ import { nudge } from "../source/nudge.ts";
 import { cancelStatement, closeSql, errorCode, isConnectionLoss } from "../source/session.ts";
 import { SilenceWatch } from "../source/silence-watch.ts";
 import { readSlotLag } from "../source/slot.ts";
-import { CatalogWatch } from "./catalog-watch.ts";
+import { type Before, CatalogWatch } from "./catalog-watch.ts";
 import { type Connections, SERVERS } from "./connections.ts";
 import { openImagesOf } from "./imaged-tables.ts";
 import { type OpenProgress, openProgress } from "./open-progress.ts";
@@ -73,7 +73,12 @@ export class StreamSession {
   }
 
   /** Throws with SQLSTATE 55006 when another daemon holds the slot; an abort of `signal` closes what is open. */
-  static async open(config: Config, signal: AbortSignal, connections: Connections = SERVERS): Promise<StreamSession> {
+  static async open(
+    config: Config,
+    signal: AbortSignal,
+    connections: Connections = SERVERS,
+    before: Before = { unpublished: null },
+  ): Promise<StreamSession> {
     signal.throwIfAborted();
     const resources = new AsyncDisposableStack();
     const lost: Lost = {
@@ -93,7 +98,7 @@ export class StreamSession {
     const onAbort = () => void abort();
     signal.addEventListener("abort", onAbort);
     try {
-      const session = await StreamSession.#open(config, resources, lost, signal, connections);
+      const session = await StreamSession.#open(config, resources, lost, signal, connections, before);
       if (lost.error !== undefined) {
         throw lost.error;
       }
@@ -114,6 +119,7 @@ export class StreamSession {
     lost: Lost,
     signal: AbortSignal,
     connections: Connections,
+    before: Before,
   ): Promise<StreamSession> {
     const name = `afterimage ${config.stream}`;
     const onLost = (error: Error) => lost.onLost(error);
@@ -196,7 +202,8 @@ export class StreamSession {
       fail: (error) => endWith(pipeline, error),
     });
     await keep(resources, () => snapshotter.close());
-    const watch = new CatalogWatch(config, progress, pipeline, () => feedback.ask());
+    const watch = new CatalogWatch(config, progress, pipeline, () => feedback.ask(), before);
+    await watch.begin(sensor);
     const parts = { pipeline, progress, feedback, sensor, slot, absence, snapshotter, images, watch };
     return new StreamSession(resources, parts);
   }
