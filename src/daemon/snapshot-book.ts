@@ -223,15 +223,16 @@ function mayHoldMore({ publicationRel, oid, rows }: TableSchema): boolean {
   return publicationRel === null && rows !== undefined && (rows.file !== oid || rows.filled.length > 0);
 }
 
-/** Throws when the table can't be read anew, or shall not. */
+/** Throws when the table shall not be read anew, or has lost its key. */
 export function refuseWithout({ onRewrite }: BookRules, { encoder }: CapturedTable, missed: Missed): void {
-  if (!encoder.hasKey || onRewrite === "halt") {
-    throw missedError(encoder.schema.table, missed, encoder.hasKey ? undefined : REMEDY_WITHOUT_KEY);
+  const hasLostKey = missed.code === "KEY_CHANGED" && !encoder.hasKey;
+  if (hasLostKey || onRewrite === "halt") {
+    throw missedError(encoder.schema.table, missed, hasLostKey ? REMEDY_WITHOUT_KEY : undefined);
   }
 }
 
 const REMEDY_WITHOUT_KEY =
-  "A table that has no key is not read anew by itself. Give it the key back, or rebuild the stream: afterimage drop STREAM --topics, then start.";
+  "Rows without a key can't follow rows that have one in the same topic. Give it the key back, or rebuild the stream: afterimage drop STREAM --topics, then start.";
 
 /** A table before anything of it was read. */
 export function toBeRead(
