@@ -87,14 +87,6 @@ export class CatalogWatch {
     };
   }
 
-  /** Before the first look: notes what is there already. */
-  async begin(client: pg.Client): Promise<void> {
-    const publication = await checkPublication(client, this.#parts.config, this.#parts.server);
-    if (!publication.ours) {
-      await this.#nameUnpublished(client, publication);
-    }
-  }
-
   /** Gives what an operator should know. Throws the errors of `checkPublication`, `checkContinuity` and `announced`. */
   async look(client: pg.Client): Promise<string[]> {
     const { config, server, resolver, book } = this.#parts;
@@ -224,17 +216,33 @@ export class CatalogWatch {
       return [];
     }
     const { tables, postgres } = this.#parts.config;
-    const candidates = (await readCandidateTables(client, oid)).filter(
-      (table) => table.publicationRel === null && isSelected(tables, table),
-    );
-    this.#before.unpublished ??= new Set(candidates.map((table) => table.oid));
+    const candidates = await readUnpublished(client, tables, oid);
     return candidates
-      .filter((table) => !this.#before.unpublished!.has(table.oid))
+      .filter((table) => this.#before.unpublished?.has(table.oid) === false)
       .map(({ schema, table }) => {
         const name = `${quoteIdentifier(schema)}.${quoteIdentifier(table)}`;
         return `Table ${formatTableName(schema, table)} was made and matches, but publication ${postgres.publication}, which afterimage did not make, leaves it out. To capture it: ALTER PUBLICATION ${quoteIdentifier(postgres.publication)} ADD TABLE ${name};`;
       });
   }
+}
+
+async function readUnpublished(
+  client: pg.Client,
+  patterns: Config["tables"],
+  publication: number,
+): Promise<TableDescription[]> {
+  const candidates = await readCandidateTables(client, publication);
+  return candidates.filter((table) => table.publicationRel === null && isSelected(patterns, table));
+}
+
+/** Notes once what is there before the first look. */
+export async function lookBefore(
+  client: pg.Client,
+  { tables }: Config,
+  { publication }: ServerFacts,
+  before: Before,
+): Promise<void> {
+  before.unpublished ??= new Set((await readUnpublished(client, tables, publication)).map(({ oid }) => oid));
 }
 
 /** Throws PUBLICATION_LOST, PUBLICATION_FOREIGN or PUBLICATION_CHANGED. */

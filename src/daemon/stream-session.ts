@@ -16,7 +16,7 @@ import { nudge } from "../source/nudge.ts";
 import { cancelStatement, closeSql, errorCode, isConnectionLoss } from "../source/session.ts";
 import { SilenceWatch } from "../source/silence-watch.ts";
 import { readSlotLag } from "../source/slot.ts";
-import { type Before, CatalogWatch } from "./catalog-watch.ts";
+import { type Before, CatalogWatch, lookBefore } from "./catalog-watch.ts";
 import { type Connections, SERVERS } from "./connections.ts";
 import { openImagesOf } from "./imaged-tables.ts";
 import { type OpenProgress, openProgress } from "./open-progress.ts";
@@ -156,6 +156,7 @@ export class StreamSession {
     silence.start(stream.silenceMs);
 
     const progress = await openProgress(config, catalog, connection, lost);
+    await lookBefore(sensor, config, progress.server, before);
     const opened = await openImagesOf(config, catalog, connection, progress);
     await keep(resources, async () => opened?.[Symbol.dispose]());
     const images = opened?.images ?? null;
@@ -203,7 +204,6 @@ export class StreamSession {
     });
     await keep(resources, () => snapshotter.close());
     const watch = new CatalogWatch(config, progress, pipeline, () => feedback.ask(), before);
-    await watch.begin(sensor);
     const parts = { pipeline, progress, feedback, sensor, slot, absence, snapshotter, images, watch };
     return new StreamSession(resources, parts);
   }

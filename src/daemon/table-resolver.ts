@@ -6,7 +6,7 @@ import { matchesTable } from "../config/table-patterns.ts";
 import { formatTableName, parseTableName } from "../event/identifier.ts";
 import { ZERO_LSN } from "../event/lsn.ts";
 import { RowEncoder } from "../event/row-encoder.ts";
-import type { RowsState, TableSchema } from "../event/schema.ts";
+import { holdsSameRows, type RowsState, type TableSchema } from "../event/schema.ts";
 import type { Relation } from "../pgoutput/messages.ts";
 import type { Topics } from "../sink/topics.ts";
 import { describeTable, type PublishedTable, readTypeNames, type TableDescription } from "../source/catalog.ts";
@@ -164,7 +164,9 @@ export class TableResolver {
     if (known !== undefined) {
       return known;
     }
-    return this.#added(shape);
+    const last = versions.at(-1);
+    // What was read of key and columns then still holds, for rows that were written since too.
+    return this.#added(last !== undefined && holdsSameRows(last, shape) ? { ...shape, readAt: last.readAt } : shape);
   }
 
   #added(shape: TableShape & { topicId: string }): TableSchema {

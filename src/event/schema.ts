@@ -101,3 +101,23 @@ export function parseSchema(json: string): TableSchema {
     "Upgrade afterimage-cdc to the version that wrote the stream.",
   );
 }
+
+type LastingShape = Omit<TableSchema, "schema" | "topicId" | "readAt">;
+
+/**
+ * Whether rows that were told under one record of a table are still those of the table under the next one: when nothing
+ * but the table's file is another one, as after TRUNCATE, which is an event, or VACUUM FULL. False in doubt: of a table
+ * that the publication does not name, a new file may hide what was written while it was UNLOGGED.
+ */
+export function holdsSameRows(before: LastingShape, now: LastingShape): boolean {
+  return (
+    before.rows !== undefined &&
+    now.rows !== undefined &&
+    JSON.stringify(lasting(before)) === JSON.stringify(lasting(now))
+  );
+}
+
+function lasting({ table, oid, publicationRel, identity, rows, columns }: LastingShape): object {
+  const { file, toast, ...state } = rows!;
+  return { table, oid, publicationRel, identity, columns, state, file: state.place === "own" ? null : [file, toast] };
+}

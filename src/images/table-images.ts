@@ -5,10 +5,9 @@
 import { type ColumnValue, UNCHANGED } from "../event/column-value.ts";
 import type { Lsn } from "../event/lsn.ts";
 import type { RowValues } from "../event/row-encoder.ts";
-import type { TableSchema } from "../event/schema.ts";
+import { holdsSameRows, type TableSchema } from "../event/schema.ts";
 import { imagesStep } from "./errors.ts";
 import type { ImagePosition, TableFile, TableState } from "./image-file.ts";
-import { holdsSameRows } from "./same-rows.ts";
 
 /** What an event did. */
 interface Step {
