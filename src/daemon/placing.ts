@@ -123,10 +123,22 @@ export function endSnapshot(
   return since === null ? [] : [encodeSweepEvent(table, since, place())];
 }
 
-/** Without a sweep: rows that were not read are no rows that are gone. */
-export function giveUp({ book, ...parts }: PlacingParts & Pick<ReadingParts, "book">, oid: number): Promise<void> {
-  return placeAsking(parts, ZERO_LSN, () => {
-    book.remove(oid);
+/**
+ * Without a sweep: rows that were not read are no rows that are gone. Resolves with false when there is nothing to give
+ * up: under another name the table has a snapshot of its own.
+ */
+export async function giveUp(
+  { book, ...parts }: PlacingParts & Pick<ReadingParts, "book">,
+  oid: number,
+  name: string,
+): Promise<boolean> {
+  let givenUp = false;
+  await placeAsking(parts, ZERO_LSN, () => {
+    givenUp = book.get(oid)?.table === name;
+    if (givenUp) {
+      book.remove(oid);
+    }
     return [];
   });
+  return givenUp;
 }

@@ -27,8 +27,6 @@ export interface SnapshotterParts {
   readonly book: SnapshotBook;
   readonly publication: number;
   readonly epoch: number;
-  /** The tables that can be read, by OID. */
-  readonly tables: ReadonlyMap<number, CapturedTable>;
   readonly describe: (oid: number) => Promise<CapturedTable | null>;
   readonly place: (after: Lsn, build: BuildEvents) => Promise<void>;
   readonly ask: () => void;
@@ -59,6 +57,7 @@ export class Snapshotter {
   readonly #over = new AbortController();
   readonly #work = new Map<number, Work>();
   readonly #workers = new Set<Promise<void>>();
+  #reads = false;
   /** Why there is no connection to read over; null when there is one, or none was asked for. */
   #unconnected: string | null = null;
   /** What the operator should know of snapshots that were given up. */
@@ -67,6 +66,10 @@ export class Snapshotter {
 
   constructor(parts: SnapshotterParts) {
     this.#parts = parts;
+    parts.book.onBegun = (oid, why) => {
+      this.#open(oid, why).catch(() => undefined); // the run tells why it ended
+      this.#employ();
+    };
     this.requests = new SnapshotRequests({
       ...parts,
       over: this.#over.signal,
@@ -84,9 +87,8 @@ export class Snapshotter {
     for (const { oid } of this.#parts.book.state) {
       this.#open(oid).catch(() => undefined); // the run tells why it ended
     }
-    if (read) {
-      this.#employ();
-    }
+    this.#reads = read;
+    this.#employ();
   }
 
   async close(): Promise<void> {
@@ -112,24 +114,25 @@ export class Snapshotter {
   }
 
   /** Everything after this gap is either read or streamed. A snapshot of some rows only has none. */
-  #open(oid: number): Promise<void> {
-    const { book, place, tables, epoch } = this.#parts;
+  #open(oid: number, why: string | null = null): Promise<void> {
+    const { book, place, epoch } = this.#parts;
     return place(ZERO_LSN, (lsn, next) => {
       const entry = book.get(oid);
-      const table = tables.get(oid)!;
+      const table = book.tables.get(oid)!;
       // The reading of a table without a key puts its gap itself.
       if (entry === undefined || entry.since !== null || entry.where !== null || !table.encoder.hasKey) {
         return [];
       }
       const sequence = next();
       book.change(oid, { since: sequence });
-      return [encodeGapEvent(table, REASON, { sequence, epoch, lsn, timestamp: wallTime() })];
+      const reason = why === null ? REASON : `${REASON} (${why})`;
+      return [encodeGapEvent(table, reason, { sequence, epoch, lsn, timestamp: wallTime() })];
     });
   }
 
   #employ(): void {
     const { book, config } = this.#parts;
-    if (this.#over.signal.aborted) {
+    if (!this.#reads || this.#over.signal.aborted) {
       return;
     }
     const waiting = book.state.filter(({ oid }) => !this.#work.has(oid)).length;
@@ -177,11 +180,11 @@ export class Snapshotter {
   }
 
   async #readTable(client: pg.Client, { oid, table: name, rows, where, cursor }: TableSnapshot): Promise<void> {
-    const { config, publication, tables } = this.#parts;
+    const { config, publication, book } = this.#parts;
     const cancelled = new AbortController();
     const work: Work = { begun: performance.now(), rowsBefore: rows, cancelled, waitingFor: null };
     this.#work.set(oid, work);
-    const table = tables.get(oid)!;
+    const table = book.tables.get(oid)!;
     const Reading = table.encoder.hasKey ? TableReading : KeylessReading;
     const reading = new Reading(
       {

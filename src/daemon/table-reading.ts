@@ -42,6 +42,7 @@ interface Ahead extends Pick<TableSnapshot, "cursor" | "atEnd"> {
 export class TableReading {
   readonly #parts: ReadingParts;
   readonly #named: ReadableTable;
+  readonly #name: string;
   readonly #watch: TableWatch;
   readonly #onTheirWay: OnTheirWay;
   #table: CapturedTable;
@@ -54,6 +55,7 @@ export class TableReading {
     const { oid, table: name } = table.encoder.schema;
     this.#parts = parts;
     this.#table = table;
+    this.#name = name;
     this.#named = { oid, ...parseTableName(name) };
     this.#watch = parts.book.watch(oid);
     this.#onTheirWay = new OnTheirWay(parts);
@@ -65,15 +67,16 @@ export class TableReading {
    * run ends.
    */
   async run(): Promise<boolean> {
-    const { writers, book } = this.#parts;
+    const { writers } = this.#parts;
     const { oid } = this.#named;
     this.#watch.expect(await writers(oid));
-    for (let entry = book.get(oid); entry !== undefined; entry = book.get(oid)) {
+    // Under another name it is read anew.
+    for (let entry = this.#entry; entry !== undefined; entry = this.#entry) {
       const ahead = this.#ahead(entry);
       if (ahead.atEnd || entry.again.length > 0) {
         // What is read next depends on what becomes of the chunks that are on their way.
         await this.#onTheirWay.arrived();
-        entry = book.get(oid);
+        entry = this.#entry;
         if (entry === undefined) {
           break;
         }
@@ -83,13 +86,18 @@ export class TableReading {
       failpoint("snapshot.chunk-read");
       if (chunk === null) {
         await this.#onTheirWay.arrived();
-        await giveUp(this.#parts, oid);
-        return false;
+        return !(await giveUp(this.#parts, oid, this.#name));
       }
       await this.#onTheirWay.put(chunk.after, (lsn, next) => this.#build(chunk, lsn, next));
     }
     await this.#onTheirWay.arrived();
     return true;
+  }
+
+  /** Its snapshot, unless that is over, or has become one of the table under another name. */
+  get #entry(): TableSnapshot | undefined {
+    const entry = this.#parts.book.get(this.#named.oid);
+    return entry?.table === this.#name ? entry : undefined;
   }
 
   /** How far it is read, with what is still on its way. */
@@ -120,9 +128,14 @@ export class TableReading {
         const missing = window.missing(start.sight);
         if (missing.length === 0 && start.shape === this.#shape) {
           waits(null);
+          const entry = this.#entry;
+          if (entry === undefined) {
+            await reader.end();
+            return null;
+          }
           const table = this.#table;
-          const ahead = this.#ahead(this.#parts.book.get(this.#named.oid)!);
-          const chunk = await this.#readRows(keys, ahead.cursor);
+          const ahead = this.#ahead(entry);
+          const chunk = await this.#readRows(keys, ahead.cursor, entry.where);
           await reader.end();
           const last = chunk.rows.at(-1);
           if (keys === null && this.#read === ahead) {
@@ -167,9 +180,12 @@ export class TableReading {
     }
   }
 
-  #readRows(keys: CountedChunk["keys"], cursor: TableSnapshot["cursor"]): Promise<Chunk> {
-    const { book, reader, maxBytes } = this.#parts;
-    const { where } = book.get(this.#named.oid)!;
+  #readRows(
+    keys: CountedChunk["keys"],
+    cursor: TableSnapshot["cursor"],
+    where: TableSnapshot["where"],
+  ): Promise<Chunk> {
+    const { reader, maxBytes } = this.#parts;
     const { schema, keyPlaces } = this.#table.encoder;
     return reader.read(this.#named, {
       columns: schema.columns.map(({ name }) => name),
@@ -186,11 +202,16 @@ export class TableReading {
   #build(chunk: CountedChunk, lsn: Lsn, next: () => number): EncodedEvent[] {
     const { book, epoch } = this.#parts;
     const { oid } = this.#named;
-    if (book.generation(oid) !== chunk.generation) {
-      this.#watch.close(chunk.window, null);
+    const { table, sight, window, timestamp, rows, keys } = chunk;
+    if (book.generation(oid) === chunk.generation) {
+      // Under another key, or of another table, these rows don't follow what stands before: then they are given up.
+      book.announced(table);
+    }
+    const entry = this.#entry;
+    if (entry === undefined || book.generation(oid) !== chunk.generation) {
+      this.#watch.close(window, null);
       return [];
     }
-    const { table, sight, window, timestamp, rows, keys } = chunk;
     const { encoder } = table;
     const events: EncodedEvent[] = [];
     const stale: Key[] = [];
@@ -202,7 +223,6 @@ export class TableReading {
         stale.push(keyTexts(encoder, row));
       }
     }
-    const entry = book.get(oid)!;
     const last = rows.at(-1);
     const waiting = keys === null ? entry.again : leftToReadAgain(entry.again, { ...chunk, keys, encoder });
     book.change(oid, {

@@ -213,6 +213,10 @@ export class Pipeline {
       this.#guard(() => {
         failpoint("pipeline.relation-resolved");
         this.#relations.resolve(relation.oid, resolution);
+        // Between events of a transaction each has to be noted in its turn.
+        if (resolution.topic !== null && this.#sequencer.canPlace) {
+          this.#snapshot.announced(resolution);
+        }
         const next = this.#unresolved(message);
         if (next !== null) {
           this.#resolveThenApply(next, message);

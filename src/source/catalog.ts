@@ -35,6 +35,9 @@ export interface TableDescription {
   readonly ancestors: readonly { readonly schema: string; readonly table: string }[];
   /** Where the WAL stood when this was read. */
   readonly readAt: Lsn;
+  /** xmin of its row in pg_class: another one after whatever ALTER TABLE changes there. */
+  readonly written: string;
+  readonly partitioned: boolean;
 }
 
 /** A published table with the columns pgoutput will send, in its order. */
@@ -57,7 +60,8 @@ export async function readServerIdentity(client: pg.Client): Promise<ServerIdent
 }
 
 const DESCRIBE = `
-  SELECT c.oid, n.nspname AS schema, c.relname AS table, c.relreplident AS identity,
+  SELECT c.oid, n.nspname AS schema, c.relname AS table, c.relreplident AS identity, c.xmin::text AS written,
+         c.relkind = 'p' AS partitioned,
          (SELECT pr.oid FROM pg_publication_rel pr
            WHERE pr.prpubid = $1 AND pr.prrelid IN (SELECT c.oid UNION SELECT relid FROM pg_partition_ancestors(c.oid))
            ORDER BY pr.oid LIMIT 1) AS rel,
@@ -155,15 +159,23 @@ export async function readPublishedOids(
  * Tables that a publication can name: permanent, ordinary or partitioned, outside the system's schemas. Partitions are
  * left out: they are published through their root.
  */
-export async function readCandidateTables(client: pg.Client): Promise<TableDescription[]> {
+export async function readCandidateTables(client: pg.Client, publication = 0): Promise<TableDescription[]> {
   const { rows } = await client.query(
     `${DESCRIBE}
       WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND NOT c.relispartition
         AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg_toast%'
       ORDER BY n.nspname, c.relname`,
-    [0],
+    [publication],
   );
   return rows.map(toDescription);
+}
+
+/** Another text when a value of any enum was added or renamed. */
+export async function readEnumsMark(client: pg.Client): Promise<string> {
+  const { rows } = await client.query(
+    "SELECT md5(string_agg(concat(oid, ':', enumlabel), ',' ORDER BY oid)) AS mark FROM pg_enum",
+  );
+  return rows[0].mark ?? "";
 }
 
 /** OIDs of the partitions that hold rows. */
@@ -202,5 +214,7 @@ function toDescription(row: any): TableDescription {
     identityIndex: index(row.riColumns, row.riImmediate),
     ancestors: row.ancestors,
     readAt: parseLsn(row.readAt),
+    written: row.written,
+    partitioned: row.partitioned,
   };
 }

@@ -22,7 +22,7 @@ export interface ChunkStart {
   readonly after: Lsn;
   /** ISO 8601, microseconds, UTC. */
   readonly timestamp: string;
-  /** Differs when columns, types or the publication's filter have changed, or the table has left it. */
+  /** Differs when columns, types, the key or the publication's filter have changed, or the table has left it. */
   readonly shape: string;
 }
 
@@ -91,7 +91,7 @@ export class SnapshotReader {
         await this.end();
         return null;
       }
-      const { kind, filter, published, columns } = row;
+      const { kind, filter, published, columns, keys } = row;
       this.#described = {
         kind,
         filter,
@@ -103,7 +103,7 @@ export class SnapshotReader {
         sight: new Visibility(row.snapshot, lsn),
         after: withoutPageHeader(lsn, BigInt(row.block), BigInt(row.segment)),
         timestamp: row.timestamp,
-        shape: JSON.stringify([kind, filter, published, columns]),
+        shape: JSON.stringify([kind, filter, published, columns, keys]),
       };
     } catch (error) {
       await this.end();
@@ -260,6 +260,8 @@ const DESCRIBE = `
          (SELECT json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, -1), 'oid', a.atttypid::bigint,
                                             'typmod', a.atttypmod) ORDER BY a.attnum)
             FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
+         (SELECT json_agg(json_build_array(c.relreplident, i.indisprimary, i.indisreplident, i.indkey::text) ORDER BY i.indexrelid)
+            FROM pg_index i WHERE i.indrelid = c.oid AND (i.indisprimary OR i.indisreplident)) AS keys,
          (SELECT pg_get_expr(pr.prqual, pr.prrelid)
             FROM pg_publication_rel pr JOIN pg_publication p ON p.oid = pr.prpubid
            WHERE pr.prpubid = $2 AND pr.prrelid = c.oid AND NOT p.puballtables

@@ -26,6 +26,8 @@ export interface FoldedTable {
   shape: Shape;
   /** A truncate or a whole snapshot was seen: nothing older than the stream can be left. */
   truncated: boolean;
+  /** It was, and no row has come since. */
+  emptied: boolean;
   /** Why its rows can't be told from its events. */
   unfoldable: string | null;
 }
@@ -167,6 +169,7 @@ export class Fold {
       if (emptied !== undefined) {
         this.#clear.run(emptied.id);
         emptied.unfoldable = null;
+        emptied.emptied = true;
       }
       return;
     }
@@ -186,12 +189,13 @@ export class Fold {
     }
     if (known === undefined) {
       const id = this.#tables.size + 1;
-      const made: FoldedTable = { id, table: name, topic, shape, truncated: this.#whole.has(name), unfoldable: null };
+      const truncated = this.#whole.has(name);
+      const made: FoldedTable = { id, table: name, topic, shape, truncated, emptied: false, unfoldable: null };
       this.#tables.set(name, made);
       return made;
     }
     if (known.shape !== shape) {
-      if (shape.key.length === 0 && !shape.hasSameColumns(known.shape)) {
+      if (shape.key.length === 0 && !known.emptied && !shape.hasSameColumns(known.shape)) {
         known.unfoldable = "it has no key and its columns changed, so old rows can't be told from new ones";
       }
       known.shape = shape;
@@ -200,6 +204,7 @@ export class Fold {
   }
 
   #row(table: FoldedTable, record: StreamRecord, event: RowEvent): void {
+    table.emptied = false;
     if (table.shape.key.length === 0) {
       this.#keylessRow(table, record, event);
     } else if (event.key !== null) {
