@@ -11,9 +11,9 @@ import type { BuildEvents } from "../pipeline/placements.ts";
 import {
   describeTables,
   readCandidateTables,
-  readEnumsMark,
   readPublishedOids,
   readPublishedTables,
+  readTypesMark,
   type TableDescription,
 } from "../source/catalog.ts";
 import { type PublicationState, readPublication } from "../source/publication.ts";
@@ -129,9 +129,9 @@ export class CatalogWatch {
     known: ReadonlyMap<number, TableSchema>,
   ): Promise<void> {
     const { server, resolver, book } = this.#parts;
-    const enums = await readEnumsMark(client);
+    const types = await readTypesMark(client);
     const marks = new Map(
-      described.map(({ oid, written, publicationRel }) => [oid, `${written} ${publicationRel} ${enums}`]),
+      described.map(({ oid, written, publicationRel }) => [oid, `${written} ${publicationRel} ${types}`]),
     );
     // What a table is part of, or made of, leaves no trace in its own row of pg_class.
     const changed = described.filter(

@@ -58,8 +58,14 @@ function rewritten(before: RowsState, now: RowsState): string | null {
   if (renamed) {
     return "a value of an enum was renamed";
   }
+  if (Object.entries(before.composites).some(([type, was]) => (now.composites[type] ?? was) !== was)) {
+    return "attributes of a composite type were added, dropped or changed";
+  }
   if (now.file === before.file) {
-    return null;
+    // Where Postgres takes the bytes for those of the other type as they are, their text may still be another one, such
+    // as a timestamp's that gets a time zone.
+    const retyped = Object.entries(before.types).some(([attnum, was]) => isOtherText(was, now.types[attnum] ?? was));
+    return retyped ? "a column's type was changed" : null;
   }
   if (now.columns !== before.columns) {
     return "its rows were rewritten";
@@ -69,6 +75,11 @@ function rewritten(before: RowsState, now: RowsState): string | null {
   const maybeUnlogged = now.place !== "own" && (now.toast === 0 || now.toast !== before.toast);
   return maybeUnlogged ? "its file was replaced, by VACUUM FULL or while it was UNLOGGED" : null;
 }
+
+/** text, bpchar, varchar: whichever way the bytes are kept, the text is the same. */
+const TEXTS = new Set([25, 1042, 1043]);
+
+const isOtherText = (before: number, now: number): boolean => before !== now && !(TEXTS.has(before) && TEXTS.has(now));
 
 /** The halt that says so. */
 export function missedError(table: string, { code, why }: Missed, remedy?: string): AfterimageError {

@@ -32,6 +32,10 @@ export interface RowsState {
   readonly place: string;
   /** Hash of the partitions whose rows are published under the table's name. */
   readonly parts: string;
+  /** pg_attribute.attnum of each column to its type's OID. */
+  readonly types: Readonly<Record<string, number>>;
+  /** OID of each composite type among its columns to a hash of its attributes' types. */
+  readonly composites: Readonly<Record<string, string>>;
   /** OID of each enum among its columns to a hash of each of its values. */
   readonly enums: Readonly<Record<string, readonly string[]>>;
 }

@@ -57,25 +57,43 @@ test("rows rewritten without events are read anew, also after a restart; VACUUM 
      CREATE TABLE filled (id int PRIMARY KEY); CREATE TABLE moody (id int PRIMARY KEY, m mood[]);
      CREATE TABLE down (id int PRIMARY KEY, a text);
      CREATE TABLE quiet (id int PRIMARY KEY, a text); CREATE TABLE ints (id int PRIMARY KEY);
-     CREATE TABLE plain (id int PRIMARY KEY);
+     CREATE TYPE pair AS (a int, b int); CREATE TABLE paired (id int PRIMARY KEY, p pair[]);
+     CREATE TABLE zoned (id int PRIMARY KEY, at timestamp DEFAULT '2026-01-01 12:00');
+     CREATE TABLE plain (id int PRIMARY KEY, v text);
      CREATE TABLE bare (id int); ALTER TABLE bare REPLICA IDENTITY FULL`,
     SETTINGS,
   );
-  const tables = ["retyped", "volatile", "filled", "moody", "down", "quiet", "ints", "plain", "bare"];
+  const tables = [
+    "retyped",
+    "volatile",
+    "filled",
+    "moody",
+    "down",
+    "quiet",
+    "ints",
+    "plain",
+    "bare",
+    "paired",
+    "zoned",
+  ];
   for (const table of tables) {
     await stream.sql(`INSERT INTO ${table} SELECT generate_series(1, 50)`);
   }
   await stream.sql("UPDATE retyped SET a = 'x'; UPDATE moody SET m = '{sad,ok}'; UPDATE down SET a = 'x'");
+  await stream.sql("UPDATE paired SET p = '{\"(1,2)\"}'");
   await stream.published();
   await stream.sql("ALTER TABLE retyped ALTER a TYPE text USING upper(a)");
   await stream.sql("ALTER TABLE volatile ADD r float8 DEFAULT random()");
   await stream.sql("ALTER TABLE bare ADD n int DEFAULT 5");
   await stream.sql("ALTER TABLE filled ADD n int DEFAULT 5; ALTER TYPE mood RENAME VALUE 'sad' TO 'blue'");
   await stream.sql("ALTER TYPE mood ADD VALUE 'glad'");
+  // No file is rewritten here.
+  await stream.sql("SET timezone = 'UTC'; ALTER TABLE zoned ALTER at TYPE timestamptz; RESET timezone");
+  await stream.sql("ALTER TYPE pair ADD ATTRIBUTE c int");
   await stream.sql("VACUUM FULL quiet");
   await stream.sql("CLUSTER ints USING ints_pkey; TRUNCATE ints; INSERT INTO ints VALUES (1)");
-  await stream.sql("ALTER TABLE plain ADD a int; ALTER TABLE plain ALTER id SET STATISTICS 7");
-  for (const table of [...tables.slice(0, 4), "bare"]) {
+  await stream.sql("ALTER TABLE plain ADD a int, ALTER v TYPE varchar; ALTER TABLE plain ALTER id SET STATISTICS 7");
+  for (const table of [...tables.slice(0, 4), "bare", "paired", "zoned"]) {
     await swept(`public.${table}`);
   }
   await expectEqual();
@@ -87,7 +105,9 @@ test("rows rewritten without events are read anew, also after a restart; VACUUM 
   await expectEqual();
   const gaps = (await stream.events()).filter(({ operation }) => operation === "gap");
   expect(gaps.map(({ table }) => table).sort()).toEqual(
-    ["retyped", "volatile", "filled", "moody", "down", "bare"].map((name) => `public.${name}`).sort(),
+    ["retyped", "volatile", "filled", "moody", "down", "bare", "paired", "zoned"]
+      .map((name) => `public.${name}`)
+      .sort(),
   );
   await stream.daemon.kill("SIGTERM");
   await stream.sql("ALTER TABLE down ALTER a TYPE text USING lower(a)");

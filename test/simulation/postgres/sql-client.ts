@@ -59,8 +59,10 @@ function answerTo(server: PostgresServer, text: string, values: readonly unknown
       toast: 0,
       columns: String(server.columnsOf(oid)),
       filled: [],
+      types: {},
       place: "own",
       parts: "",
+      composites: {},
       enums: {},
     }));
   }

@@ -11,8 +11,10 @@ const ROWS: RowsState = {
   toast: 7,
   columns: "c",
   filled: [3],
+  types: { 1: 23, 2: 25, 3: 1114 },
   place: "own",
   parts: "",
+  composites: { 8: "x" },
   enums: { 9: ["a", "b"] },
 };
 const { schema: plain } = rowEncoder([
@@ -33,6 +35,8 @@ describe("two records of a table", () => {
     ["a file of its own after VACUUM FULL, or TRUNCATE", { file: 101, toast: 8 }],
     ["columns that were altered in place", { columns: "other" }],
     ["a column with a value that is gone again", { filled: [] }],
+    ["text, now varchar, and a column that is gone", { columns: "other", types: { 1: 23, 2: 1043 } }],
+    ["a composite type that is used no more, and another one", { columns: "other", composites: { 7: "x" } }],
     ["a value added to an enum, and an enum that is used no more", { enums: { 9: ["a", "b", "c"], 10: ["x"] } }],
   ])("%s: nothing was missed", (_, rows) => {
     expect(whatWasMissed(BEFORE, withRows(rows))).toBeNull();
@@ -41,6 +45,12 @@ describe("two records of a table", () => {
   test.each<[string, TableSchema, string]>([
     ["rewritten", withRows({ file: 101, columns: "other" }), "TABLE_REWRITTEN"],
     ["a column added with a value", withRows({ columns: "other", filled: [3, 4] }), "TABLE_REWRITTEN"],
+    [
+      "a type that keeps the bytes and not their text",
+      withRows({ types: { 1: 23, 2: 25, 3: 1184 } }),
+      "TABLE_REWRITTEN",
+    ],
+    ["a composite type's attributes", withRows({ composites: { 8: "y" } }), "TABLE_REWRITTEN"],
     ["an enum's value renamed", withRows({ enums: { 9: ["a", "z"] } }), "TABLE_REWRITTEN"],
     ["other partitions", withRows({ parts: "other" }), "TABLE_REWRITTEN"],
     ["detached and attached", withRows({ place: "other" }), "TABLE_REPUBLISHED"],

@@ -220,7 +220,17 @@ test("a file that can't be used is named with a remedy, and without anything of 
 });
 
 test("a record that tells only of another file, as after VACUUM FULL, keeps the rows, also when they are opened anew", () => {
-  const rows = { file: 1, toast: 2, columns: "c", filled: [], place: "own", parts: "", enums: {} };
+  const rows = {
+    file: 1,
+    toast: 2,
+    columns: "c",
+    filled: [],
+    types: {},
+    place: "own",
+    parts: "",
+    composites: {},
+    enums: {},
+  };
   const shapes = [
     { ...SHAPE, rows },
     { ...SHAPE, schema: 2, rows: { ...rows, file: 9, toast: 8 } },
