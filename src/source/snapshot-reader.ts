@@ -91,7 +91,8 @@ export class SnapshotReader {
         await this.end();
         return null;
       }
-      const { kind, filter, published, columns, keys } = row;
+      const { kind, filter, published, keys } = row;
+      const columns = row.columns ?? []; // the last one may be dropped too
       this.#described = {
         kind,
         filter,
