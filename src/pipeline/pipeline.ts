@@ -16,6 +16,9 @@ import { PublishLoop } from "./publish-loop.ts";
 /** Batches held at most: one being published and one being filled. */
 const BATCHES_HELD = 2;
 
+/** A frame that is worked on for so long that the server had better hear of the daemon before and after. */
+const LARGE_FRAME_BYTES = 4 * 1024 * 1024;
+
 /** A stop takes 10 s at most; connections that don't answer have to be closed after this. */
 const DRAIN_MS = 5_000;
 
@@ -192,10 +195,14 @@ export class Pipeline {
   }
 
   #handle(bytes: Buffer): void {
+    const tell = bytes.length > LARGE_FRAME_BYTES ? this.#parts.answer : () => undefined;
+    tell(); // to read it from the socket took its time as well
     const message = decodeMessage(bytes);
+    tell();
     const missing = this.#unresolved(message);
     if (missing === null) {
       this.#apply(message);
+      tell();
     } else {
       this.#resolveThenApply(missing, message);
     }
