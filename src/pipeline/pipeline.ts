@@ -8,16 +8,13 @@ import { decodeMessage } from "../pgoutput/decoder.ts";
 import type { PgoutputMessage, Relation } from "../pgoutput/messages.ts";
 import { BatchAssembler } from "./batch.ts";
 import { ByteBudget } from "./byte-budget.ts";
-import { FrameQueue } from "./frame-queue.ts";
+import { FrameQueue, LARGE_FRAME_BYTES } from "./frame-queue.ts";
 import { NO_SNAPSHOT, type PipelineParts, type SnapshotSide } from "./parts.ts";
 import { type BuildEvents, Placements } from "./placements.ts";
 import { PublishLoop } from "./publish-loop.ts";
 
 /** Batches held at most: one being published and one being filled. */
 const BATCHES_HELD = 2;
-
-/** A frame that is worked on for so long that the server had better hear of the daemon before and after. */
-const LARGE_FRAME_BYTES = 4 * 1024 * 1024;
 
 /** A stop takes 10 s at most; connections that don't answer have to be closed after this. */
 const DRAIN_MS = 5_000;
