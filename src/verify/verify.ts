@@ -53,7 +53,7 @@ export async function verify(connection: KafkaConnection, options: VerifyOptions
       });
     }
     await check.finish();
-    const compared = database === null ? null : await database.compare();
+    const compared = database === null ? null : await database.compare(options.onStep ?? (() => undefined));
     const { events, barriers, transactions, progressRecords, partitions, vectorsFrom } = check.counts;
     return {
       stream,
