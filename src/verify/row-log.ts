@@ -2,6 +2,7 @@
 import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { AfterimageError, messageOf } from "../errors.ts";
 
 export interface LoggedRow {
   /** Digest of the row's key. */
@@ -36,13 +37,16 @@ export class RowLog {
   readonly #marks: { readonly sequence: number; readonly position: number }[] = [];
   #unmarked = 0;
 
+  /** Throws VERIFY_DISK, as every step does that writes or reads. */
   constructor() {
-    const folder = mkdtempSync(join(tmpdir(), "afterimage-verify-"));
-    try {
-      this.#file = openSync(join(folder, "rows"), "wx+", 0o600);
-    } finally {
-      rmSync(folder, { recursive: true, force: true });
-    }
+    this.#file = onDisk(() => {
+      const folder = mkdtempSync(join(tmpdir(), "afterimage-verify-"));
+      try {
+        return openSync(join(folder, "rows"), "wx+", 0o600);
+      } finally {
+        rmSync(folder, { recursive: true, force: true });
+      }
+    });
   }
 
   close(): void {
@@ -131,15 +135,10 @@ export class RowLog {
     this.#readAt = position;
     this.#readBytes = 0;
     while (this.#readBytes < bytes) {
-      const more = readSync(
-        this.#file,
-        this.#read,
-        this.#readBytes,
-        this.#read.length - this.#readBytes,
-        position + this.#readBytes,
-      );
+      const [read, at] = [this.#read, this.#readBytes];
+      const more = onDisk(() => readSync(this.#file, read, at, read.length - at, position + at));
       if (more === 0) {
-        throw new Error("The temporary file of folded rows is shorter than what was written to it.");
+        throw diskFailed("it is shorter than what was written to it");
       }
       this.#readBytes += more;
     }
@@ -147,9 +146,27 @@ export class RowLog {
 
   #flush(): void {
     for (let from = 0; from < this.#filled; ) {
-      from += writeSync(this.#file, this.#waiting, from, this.#filled - from, this.#written + from);
+      const at = from;
+      from += onDisk(() => writeSync(this.#file, this.#waiting, at, this.#filled - at, this.#written + at));
     }
     this.#written += this.#filled;
     this.#filled = 0;
   }
+}
+
+function onDisk<T>(step: () => T): T {
+  try {
+    return step();
+  } catch (error) {
+    throw diskFailed(messageOf(error), error);
+  }
+}
+
+function diskFailed(why: string, cause?: unknown): AfterimageError {
+  return new AfterimageError(
+    "VERIFY_DISK",
+    `The temporary file of folded rows, in ${tmpdir()}, can't be used: ${why}.`,
+    "Make room there, or name a larger folder in TMPDIR; --tables compares some tables at a time.",
+    { cause },
+  );
 }

@@ -104,3 +104,17 @@ test("rows larger than the log's buffers, and more of them, come back whole; the
     log.close();
   }
 });
+
+test("a folder that can't be written is named, with what to do", () => {
+  const before = process.env.TMPDIR;
+  process.env.TMPDIR = "/proc/no-such-folder";
+  try {
+    expect(() => new RowLog()).toThrow(expect.objectContaining({ code: "VERIFY_DISK" }));
+  } finally {
+    if (before === undefined) {
+      delete process.env.TMPDIR;
+    } else {
+      process.env.TMPDIR = before;
+    }
+  }
+});
