@@ -12,7 +12,7 @@ export const USER_TYPES = `
   CREATE DOMAIN few_words AS words;
   CREATE TYPE pair AS (x int, "Y y" text);
   CREATE TYPE nest AS (p pair, all_p pair[], m moods, at timestamptz, w words);
-  CREATE DOMAIN paired AS pair CHECK ((VALUE).x IS DISTINCT FROM 0);
+  CREATE DOMAIN paired AS pair CHECK ((VALUE)."Y y" IS DISTINCT FROM 'forbidden');
   CREATE DOMAIN nests AS nest[];
   CREATE TYPE deep AS (n nest, "all" nests, p paired, all_paired paired[], r int4range);
   CREATE TYPE float_range AS RANGE (subtype = float8);
