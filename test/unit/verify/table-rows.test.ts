@@ -105,6 +105,31 @@ test("rows larger than the log's buffers, and more of them, come back whole; the
   }
 });
 
+test("counts of many rows, beside keys that came before any was counted, stay while the index grows", () => {
+  const log = new RowLog();
+  try {
+    const rows = new TableRows(log);
+    const place = { partition: 0, offset: 0n, sequence: 1 };
+    const expected = new Map<string, number>();
+    for (let at = 0; at < 3000; at++) {
+      rows.put(`key ${at}`, `key ${at}`, 1, place);
+      expected.set(`key ${at}`, 1);
+    }
+    for (let at = 0; at < 6000; at++) {
+      const row = `row ${at % 2500}`;
+      const count = at % 3 === 0 ? -1 : 1;
+      rows.add(row, 1, count, place);
+      expected.set(row, (expected.get(row) ?? 0) + count);
+    }
+    for (const found of [[...rows.all()], [...rows.inBuckets(ALL)]]) {
+      expect(new Map(found.map(({ row, count }) => [row, count]))).toEqual(expected);
+      expect(found).toHaveLength(expected.size);
+    }
+  } finally {
+    log.close();
+  }
+});
+
 test("a folder that can't be written is named, with what to do", () => {
   const before = process.env.TMPDIR;
   process.env.TMPDIR = "/proc/no-such-folder";
