@@ -151,11 +151,12 @@ export class DatabaseCheck {
     return target;
   }
 
-  async compare(): Promise<DatabaseReport> {
+  async compare(onStep: (line: string) => void): Promise<DatabaseReport> {
     const { visibility } = this.#snapshot!;
     const tables: TableReport[] = [];
     for (const table of this.#tables) {
       const sums = this.#sums.get(table.schema.table)!;
+      onStep(`Comparing ${table.schema.table}.`);
       const comparison = new TableComparison(table, this.#fold!, (schema) => this.#check.shape(schema), this.#findings);
       tables.push(await comparison.run(this.#snapshot!, sums, this.#options.showKeys));
     }
