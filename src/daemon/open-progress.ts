@@ -9,9 +9,10 @@ import type { TableSchema } from "../event/schema.ts";
 import { failpoint } from "../failpoint.ts";
 import type { KafkaConnection } from "../kafka/connection.ts";
 import { TransactionalProducer } from "../kafka/transactional-producer.ts";
-import { waitUntilNoOpenTransaction } from "../sink/held-topics.ts";
+import { waitUntilNoOpenTransaction, waitUntilNothingHeld } from "../sink/held-topics.ts";
 import { readProgress, readSchemas } from "../sink/progress-log.ts";
 import { Publisher } from "../sink/publisher.ts";
+import { checkWhole, initialiseAndSettle } from "../sink/settle.ts";
 import { Topics } from "../sink/topics.ts";
 import { describeTables, readPublishedTables, readServerIdentity } from "../source/catalog.ts";
 import { type PublicationState, readPublication } from "../source/publication.ts";
@@ -71,9 +72,15 @@ export async function openProgress(
     transactionalId: transactionalIdOf(config.stream),
     transactionTimeoutMs: TRANSACTION_TIMEOUT_MS,
   });
-  await producer.takeOver();
+  const settled: string[] = [];
+  const own = { connection, producer, progressTopic: topics.progress, schemasTopic: topics.schemas, notes: settled };
+  await initialiseAndSettle(
+    own,
+    () => producer.takeOver(),
+    () => topics.allPlaces(),
+  );
   try {
-    return await checkedProgress(config, client, connection, { slot, publication, topics, producer, wish });
+    return await checkedProgress(config, client, connection, { slot, publication, topics, producer, wish, settled });
   } catch (error) {
     if (decide(error, true) === "halt") {
       // Whoever was suspended meanwhile has compared what another daemon made since then: that is no reason to halt.
@@ -89,21 +96,25 @@ interface Held {
   readonly topics: Topics;
   readonly producer: TransactionalProducer;
   readonly wish: EpochWish | null;
+  /** Notes. */
+  readonly settled: readonly string[];
 }
 
 async function checkedProgress(
   config: Config,
   client: pg.Client,
   connection: KafkaConnection,
-  { slot, publication, topics, producer, wish }: Held,
+  { slot, publication, topics, producer, wish, settled }: Held,
 ): Promise<OpenProgress> {
   const progressEnd = await waitUntilNoOpenTransaction(connection, topics.progress, TRANSACTION_TIMEOUT_MS);
+  await waitUntilNothingHeld(connection, [{ topic: topics.schemas, partition: 0 }], TRANSACTION_TIMEOUT_MS);
   const stored = await readProgress(connection, topics.progress);
   const schemas = await readSchemas(connection, topics.schemas);
   failpoint("progress.read");
   // After the record: a daemon that was stopped in between finds what another has published meanwhile, and a position of
   // the server from before that would look like one restored from a backup.
   const identity = await readServerIdentity(client);
+  await checkWhole(connection, stored);
   if (stored === null) {
     await checkNothingPublished(connection, config.stream);
   } else if (stored.sequence > 0 && schemas.length === 0) {
@@ -158,7 +169,7 @@ async function checkedProgress(
         published !== undefined && formatTableName(published.schema, published.table) === recorded[0]?.table;
       return isNamed ? asCaptured(await resolver.register(published)) : null;
     },
-    notes,
+    notes: [...settled, ...notes],
   };
 }
 

@@ -283,7 +283,8 @@ export class StreamSession {
       this.#parts.absence.answered();
       const notes = await this.#parts.watch.look(this.#parts.sensor);
       failpoint("session.continuity-looked");
-      return [...notes, ...this.#parts.snapshotter.notes, ...(this.#parts.images?.notes(this.snapshots) ?? [])];
+      const own = [...this.#parts.progress.publisher.notes, ...this.#parts.snapshotter.notes];
+      return [...notes, ...own, ...(this.#parts.images?.notes(this.snapshots) ?? [])];
     } catch (error) {
       // A lost connection ends the session by itself, after what is to be done before; a Kafka that is away for a while
       // is waited for.

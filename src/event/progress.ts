@@ -50,6 +50,8 @@ export interface Progress {
   /** Hash of all that changes pgoutput's output for the same WAL; compared only inside a half-published transaction. */
   readonly resume: string;
   readonly partitions: CommitVector;
+  /** Offset of the last schema record that the batch wrote; undefined when it wrote none. */
+  readonly schemaOffset?: bigint | undefined;
   /** Snapshots that are under way. */
   readonly snapshot: SnapshotState;
 }
@@ -86,6 +88,7 @@ export function encodeProgress(progress: Progress): string {
     publicationXmin: progress.publicationXmin,
     resume: progress.resume,
     partitions,
+    schemaOffset: progress.schemaOffset === undefined ? undefined : Number(progress.schemaOffset),
     snapshot: snapshotField(progress.snapshot),
   });
 }
@@ -121,10 +124,11 @@ export function parseProgress(json: string): Progress {
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: JSON of the form that encodeProgress writes
-function toProgress({ v: _, snapshot, ...record }: any): Progress {
+function toProgress({ v: _, snapshot, schemaOffset, ...record }: any): Progress {
   return {
     ...record,
     snapshot: parseSnapshotField(snapshot),
+    ...(schemaOffset === undefined ? {} : { schemaOffset: BigInt(schemaOffset) }),
     endLsn: parseLsn(record.endLsn),
     last: record.last && { ...record.last, commitLsn: parseLsn(record.last.commitLsn) },
     partitions: new Map(

@@ -49,6 +49,20 @@ export async function findHeld(
     .map(({ offset, ...place }) => ({ ...place, lastStable: offset }));
 }
 
+/** Of a partition, the last offset that was written there. */
+export interface WrittenPartition extends TopicPartition {
+  readonly lastOffset: bigint;
+}
+
+/** Those of the partitions whose last stable offset has not passed the given one. Throws as `fetchOffsets`. */
+export async function findBelowStable(
+  connection: KafkaConnection,
+  written: readonly WrittenPartition[],
+): Promise<WrittenPartition[]> {
+  const stable = await fetchEach(connection, written, "lastStable");
+  return written.filter(({ lastOffset }, at) => stable[at]!.offset <= lastOffset);
+}
+
 /** In the order of the places, with one request to each leader. */
 async function fetchEach(
   connection: KafkaConnection,

@@ -4,6 +4,7 @@ import type { KafkaConnection } from "./connection.ts";
 import { Again, Deadline, untilAnswered, untilDeadline } from "./deadline.ts";
 import { AmbiguousOutcome, NoReply, notReady, refused } from "./errors.ts";
 import { ErrorCode, isCoordinatorError, isTransactionLost } from "./protocol/error-code.ts";
+import { type DescribedTransaction, describeTransaction } from "./protocol/open-transactions.ts";
 import type { KafkaRequest } from "./protocol/request.ts";
 import {
   addPartitionsToTransaction,
@@ -36,9 +37,12 @@ export class TransactionCoordinator {
    * end the transaction that is open and may be repeated when a reply was lost (KIP-360). PRODUCER_FENCED: another
    * producer holds the id now. KAFKA_NOT_READY, or NoReply, when the coordinator did not do it in time.
    */
-  async initialise(identity: ProducerIdentity): Promise<ProducerIdentity> {
+  async initialise(
+    identity: ProducerIdentity,
+    transactionTimeoutMs = this.#transactionTimeoutMs,
+  ): Promise<ProducerIdentity> {
     return untilAnswered(new Deadline(this.#connection.requestTimeoutMs), async () => {
-      const reply = await this.#send(initProducerId(this.#transactionalId, this.#transactionTimeoutMs, identity));
+      const reply = await this.#send(initProducerId(this.#transactionalId, transactionTimeoutMs, identity));
       switch (reply.error) {
         case ErrorCode.NONE:
           return { producerId: reply.producerId, producerEpoch: reply.producerEpoch };
@@ -87,6 +91,21 @@ export class TransactionCoordinator {
   async end(identity: ProducerIdentity, commit: boolean): Promise<void> {
     const request = endTransaction(this.#transactionalId, identity, commit);
     await this.#step(commit ? "EndTxn (commit)" : "EndTxn (abort)", request, ({ error }) => error);
+  }
+
+  /** The transaction that is open; null when none is. Throws KAFKA_NOT_AUTHORIZED, KAFKA_NOT_READY or NoReply. */
+  async ongoing(): Promise<DescribedTransaction | null> {
+    return untilAnswered(new Deadline(this.#connection.requestTimeoutMs), async () => {
+      const described = await this.#send(describeTransaction(this.#transactionalId));
+      switch (described.error) {
+        case ErrorCode.NONE:
+          return described.state === "Ongoing" ? described : null;
+        case ErrorCode.TRANSACTIONAL_ID_NOT_FOUND:
+          return null;
+        default:
+          return this.#againOrThrow(described.error, "DescribeTransactions");
+      }
+    });
   }
 
   async #step<Reply>(

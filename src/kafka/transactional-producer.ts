@@ -1,10 +1,13 @@
 // Publishes record batches in Kafka transactions (transaction version 1: AddPartitionsToTxn, Produce, EndTxn).
 // A reply with an error is knowledge and handled in place; no reply is AmbiguousOutcome, after which only
 // reinitialise() leads on. https://cwiki.apache.org/confluence/display/KAFKA/KIP-98
+import { AfterimageError } from "../errors.ts";
 import { failpoint } from "../failpoint.ts";
 import type { KafkaConnection } from "./connection.ts";
 import { AmbiguousOutcome } from "./errors.ts";
+import { findOpenOf, type OpenPartition } from "./open-transactions.ts";
 import { PartitionAppender } from "./partition-appender.ts";
+import type { DescribedTransaction } from "./protocol/open-transactions.ts";
 import { NO_IDENTITY, type ProducerIdentity, type TopicPartition } from "./protocol/transaction.ts";
 import type { ProducerRecord } from "./record-batch.ts";
 import { TransactionCoordinator } from "./transaction-coordinator.ts";
@@ -24,7 +27,11 @@ export interface AppendedOffsets {
  */
 type State = "fresh" | "ready" | "open" | "refused" | "unknown";
 
+/** `transaction.max.timeout.ms` where nobody has changed it. */
+const LONGEST_TIMEOUT_MS = 900_000;
+
 export class TransactionalProducer {
+  readonly #connection: KafkaConnection;
   readonly #coordinator: TransactionCoordinator;
   readonly #appender: PartitionAppender;
   readonly #begun = new Map<string, Set<number>>();
@@ -32,6 +39,7 @@ export class TransactionalProducer {
   #state: State = "fresh";
 
   constructor(connection: KafkaConnection, options: { transactionalId: string; transactionTimeoutMs: number }) {
+    this.#connection = connection;
     this.#appender = new PartitionAppender(connection, options.transactionalId);
     this.#coordinator = new TransactionCoordinator(connection, options.transactionalId, options.transactionTimeoutMs);
   }
@@ -97,11 +105,50 @@ export class TransactionalProducer {
     await this.#end(false);
   }
 
-  async #initialise(identity: ProducerIdentity): Promise<void> {
+  /**
+   * The transaction that is open under the transactional id, be it another producer's; to be asked before takeOver or
+   * reinitialise, which abort it. Throws KAFKA_NOT_AUTHORIZED, KAFKA_NOT_READY or NoReply.
+   */
+  ongoing(): Promise<DescribedTransaction | null> {
+    return this.#coordinator.ongoing();
+  }
+
+  /** Commits what `ongoing` told, be it another producer's. Throws AmbiguousOutcome, also when it is over or fenced. */
+  async commitOngoing({ producerId, producerEpoch }: DescribedTransaction): Promise<void> {
+    await this.#coordinator.end({ producerId, producerEpoch }, true);
+  }
+
+  /** Where of these something is open under this producer's id. Throws as `findOpenOf`. */
+  findOpen(places: readonly TopicPartition[]): Promise<OpenPartition[]> {
+    return findOpenOf(this.#connection, this.#identity.producerId, places);
+  }
+
+  /**
+   * Ends what earlier transactions of this producer's id have left open in these partitions, by a transaction without
+   * records: its marker ends whatever the id has open there. A commit that is interrupted before it is decided is to be
+   * found by `ongoing`, for as long as the broker lets transactions be. `reinitialise` has to follow, so that no other
+   * transaction has the same epoch. Throws AmbiguousOutcome and what `begin` and `reinitialise` throw.
+   */
+  async endOpen(places: readonly TopicPartition[], commit: boolean): Promise<void> {
+    if (commit) {
+      try {
+        await this.#initialise(this.#identity, LONGEST_TIMEOUT_MS);
+      } catch (error) {
+        if (!(error instanceof AfterimageError && error.code === "KAFKA_TRANSACTION_TIMEOUT_REFUSED")) {
+          throw error;
+        }
+        await this.#initialise(this.#identity);
+      }
+    }
+    await this.begin(places);
+    await this.#end(commit);
+  }
+
+  async #initialise(identity: ProducerIdentity, transactionTimeoutMs?: number): Promise<void> {
     if (this.#state !== "fresh") {
       this.#state = "unknown";
     }
-    this.#identity = await this.#coordinator.initialise(identity);
+    this.#identity = await this.#coordinator.initialise(identity, transactionTimeoutMs);
     failpoint("producer.initialised");
     this.#state = "ready";
     this.#begun.clear();

@@ -26,7 +26,7 @@ export async function waitUntilNoOpenTransaction(
       throw new AfterimageError(
         "PROGRESS_HELD",
         `An open transaction of another producer holds topic ${topic} at offset ${lastStable}; newer records can't be seen.`,
-        `Find it with kafka-transactions.sh find-hanging --topic ${topic} --partition 0, and abort it. Only afterimage may write to this topic.`,
+        `Find it with kafka-transactions.sh find-hanging --topic ${topic} --partition 0, and abort it if it is another program's: only afterimage may write to this topic. If it is the stream's own, under a producer id that Kafka has forgotten, rebuild the stream (afterimage drop STREAM --topics, then start).`,
       );
     }
     await sleep(LOOK_AGAIN_MS);
@@ -50,7 +50,7 @@ export async function waitUntilNothingHeld(
       throw new AfterimageError(
         "TOPIC_HELD",
         `A transaction that does not end holds topic ${topic} partition ${partition} at offset ${lastStable}; newer records can't be seen.`,
-        `Find it with kafka-transactions.sh find-hanging --topic ${topic} --partition ${partition}. If another program's, stop that program and abort it: only afterimage may write to this topic. If this stream's own, brokers have lost how it ended: rebuild the stream (afterimage drop STREAM --topics, then start).`,
+        `Find it with kafka-transactions.sh find-hanging --topic ${topic} --partition ${partition}. If another program's, stop that program and abort it: only afterimage may write to this topic. If it is the stream's own, under a producer id that Kafka has forgotten, how it ended can't be told: rebuild the stream (afterimage drop STREAM --topics, then start).`,
       );
     }
     await sleep(LOOK_AGAIN_MS);

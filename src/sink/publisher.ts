@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { AfterimageError } from "../errors.ts";
 import type { Lsn } from "../event/lsn.ts";
-import { encodeProgress, type LastTransaction, type PartitionPosition, type Progress } from "../event/progress.ts";
+import { encodeProgress, type LastTransaction, type Progress } from "../event/progress.ts";
 import { encodeSchema, type TableSchema } from "../event/schema.ts";
 import type { SnapshotState } from "../event/snapshot-state.ts";
 import { failpoint } from "../failpoint.ts";
@@ -14,8 +14,10 @@ import type { ProducerRecord, TransactionalProducer } from "../kafka/transaction
 import { Absence, TRY_AGAIN_MS, throughAbsence } from "./absence.ts";
 import type { EncodedEvent } from "./encode-event.ts";
 import { waitUntilNoOpenTransaction, waitUntilNothingHeld } from "./held-topics.ts";
+import { groupByPartition, lastsOf, placesOf, vectorOf } from "./placed-events.ts";
 import { asPoison } from "./poison.ts";
 import { readProgress } from "./progress-log.ts";
+import { checkWhole, initialiseAndSettle, type OwnTopics, untilReadable } from "./settle.ts";
 
 /** What one Kafka transaction publishes; without events it only moves `endLsn`, or the state of a snapshot. */
 export interface PublishableBatch {
@@ -27,6 +29,7 @@ export interface PublishableBatch {
 }
 
 type Records = Map<string, ReadonlyMap<number, readonly ProducerRecord[]>>;
+type AppendedRecords = Awaited<ReturnType<TransactionalProducer["produce"]>>;
 
 export interface PublisherOptions {
   readonly progressTopic: string;
@@ -69,15 +72,18 @@ export class Publisher {
     this.#writtenSchemas = new Set(options.knownSchemas);
   }
 
+  /** What the operator should know of it though it stops nothing. */
+  readonly notes: string[] = [];
+
   /** The record stored last. */
   get progress(): Progress {
     return this.#progress;
   }
 
   /**
-   * Commits the batch exactly once and resolves with the progress record that is now stored. When an answer is missing
-   * the producer is re-initialised, which ends the transaction one way or the other, and the progress topic tells
-   * which. Throws PRODUCER_FENCED when a newer daemon took over, and the last failure when the batch could not be
+   * Commits the batch exactly once and resolves with the progress record that is now stored, once the batch can be read.
+   * When an answer is missing, or a marker, the producer is re-initialised, which ends the transaction one way or the
+   * other, and the progress topic tells which. Throws PRODUCER_FENCED when a newer daemon took over, and the last failure when the batch could not be
    * published for so long that the session had better be opened afresh; it may then be committed all the same.
    */
   async publish(batch: PublishableBatch, schemas: readonly TableSchema[] = []): Promise<Progress> {
@@ -96,9 +102,9 @@ export class Publisher {
           throw error;
         }
         failpoint("publisher.ambiguous");
-        await throughAbsence(() => this.#producer.reinitialise(), absence);
+        await throughAbsence(() => this.#reinitialise(batch, fresh), absence);
         failpoint("publisher.reinitialised");
-        stored = await throughAbsence(() => this.#readBack(batch), absence);
+        stored = await throughAbsence(() => this.#readBack(batch, fresh), absence);
         failpoint("publisher.read-back");
       }
     }
@@ -110,11 +116,32 @@ export class Publisher {
     return stored;
   }
 
+  async #reinitialise(batch: PublishableBatch, fresh: readonly TableSchema[]): Promise<void> {
+    const places = [...this.#placesOf(batch, fresh), { topic: this.#options.progressTopic, partition: 0 }];
+    await initialiseAndSettle(
+      this.#own,
+      () => this.#producer.reinitialise(),
+      async () => places,
+    );
+  }
+
+  get #own(): OwnTopics {
+    const { progressTopic, schemasTopic } = this.#options;
+    const { notes } = this;
+    return { connection: this.#connection, producer: this.#producer, progressTopic, schemasTopic, notes };
+  }
+
+  /** Where the batch writes, but for the progress record. */
+  #placesOf(batch: PublishableBatch, fresh: readonly TableSchema[]): TopicPartition[] {
+    const schemas = fresh.length > 0 ? [{ topic: this.#options.schemasTopic, partition: 0 }] : [];
+    return [...placesOf(groupByPartition(batch.events)), ...schemas];
+  }
+
   /** The stored progress when the batch turned out to be committed, null when it was not. */
-  async #readBack(batch: PublishableBatch): Promise<Progress | null> {
+  async #readBack(batch: PublishableBatch, fresh: readonly TableSchema[]): Promise<Progress | null> {
     const { progressTopic, transactionTimeoutMs } = this.#options;
     this.#progressEnd = await waitUntilNoOpenTransaction(this.#connection, progressTopic, transactionTimeoutMs);
-    await waitUntilNothingHeld(this.#connection, placesOf(groupByPartition(batch.events)), transactionTimeoutMs);
+    await waitUntilNothingHeld(this.#connection, this.#placesOf(batch, fresh), transactionTimeoutMs);
     const stored = await readProgress(this.#connection, progressTopic);
     const before = this.#progress;
     const unchanged = isSameRecord(stored, this.#stored);
@@ -127,6 +154,7 @@ export class Publisher {
       stored.firstSequence === before.sequence + 1 &&
       stored.endLsn >= before.endLsn
     ) {
+      await checkWhole(this.#connection, stored);
       return stored;
     }
     // Another daemon may have taken over since this one was re-initialised: then it is the one to say how far it is.
@@ -151,11 +179,14 @@ export class Publisher {
       failpoint("publisher.before-begin");
       await this.#producer.begin([...partitions, { topic: progressTopic, partition: 0 }]);
       failpoint("publisher.partitions-added");
-      const offsets = records.size === 0 ? new Map() : await this.#producer.produce(records);
+      const offsets: AppendedRecords = records.size === 0 ? new Map() : await this.#producer.produce(records);
       if (records.size > 0) {
         failpoint("publisher.events-produced");
       }
-      const progress = this.#next(batch, vectorOf(events, offsets));
+      const progress = {
+        ...this.#next(batch, vectorOf(events, offsets)),
+        schemaOffset: offsets.get(schemasTopic)?.get(0)?.lastOffset,
+      };
       const record = { key: progress.stream, value: encodeProgress(progress) };
       const written = await this.#producer.produce(new Map([[progressTopic, new Map([[0, [record]]])]]));
       failpoint("publisher.progress-produced");
@@ -165,6 +196,7 @@ export class Publisher {
       }
       await this.#producer.commit();
       failpoint("publisher.committed");
+      await untilReadable(this.#own, lastsOf([offsets, written]));
       this.#progressEnd = baseOffset + 2n; // the record, and the marker that commits it
       return progress;
     } catch (error) {
@@ -222,55 +254,4 @@ function progressMoved(topic: string, expected: bigint, found: bigint): Afterima
     `Topic ${topic} ends at offset ${found}, not at ${expected} as when the stream's position was read: the broker that was asked lagged behind, or another program writes to this topic.`,
     "Nothing was published; the position is read again. Should it go on, find out who writes to the topic.",
   );
-}
-
-function groupByPartition(events: readonly EncodedEvent[]): Map<string, Map<number, EncodedEvent[]>> {
-  const records = new Map<string, Map<number, EncodedEvent[]>>();
-  for (const event of events) {
-    let byPartition = records.get(event.topic);
-    if (byPartition === undefined) {
-      byPartition = new Map();
-      records.set(event.topic, byPartition);
-    }
-    if (event.partition === "all") {
-      for (let partition = 0; partition < event.copies; partition++) {
-        append(byPartition, partition, event);
-      }
-    } else {
-      append(byPartition, event.partition, event);
-    }
-  }
-  return records;
-}
-
-function placesOf(records: ReadonlyMap<string, ReadonlyMap<number, unknown>>): TopicPartition[] {
-  return [...records].flatMap(([topic, byPartition]) =>
-    [...byPartition.keys()].map((partition) => ({ topic, partition })),
-  );
-}
-
-function append(byPartition: Map<number, EncodedEvent[]>, partition: number, event: EncodedEvent): void {
-  const list = byPartition.get(partition);
-  if (list === undefined) {
-    byPartition.set(partition, [event]);
-  } else {
-    list.push(event);
-  }
-}
-
-/** The last sequence and offset of every partition that was written. */
-function vectorOf(
-  events: ReadonlyMap<string, ReadonlyMap<number, readonly EncodedEvent[]>>,
-  offsets: ReadonlyMap<string, ReadonlyMap<number, { lastOffset: bigint }>>,
-): Progress["partitions"] {
-  const vector = new Map<string, Map<number, PartitionPosition>>();
-  for (const [topic, byPartition] of events) {
-    const positions = new Map<number, PartitionPosition>();
-    for (const [partition, list] of byPartition) {
-      const offset = offsets.get(topic)!.get(partition)!.lastOffset;
-      positions.set(partition, { sequence: list.at(-1)!.sequence, offset });
-    }
-    vector.set(topic, positions);
-  }
-  return vector;
 }

@@ -141,6 +141,19 @@ export class Topics {
     await waitUntilNothingHeld(this.#connection, places, patienceMs);
   }
 
+  /** Every partition that a daemon of this stream may have written to; topics that don't exist have none. */
+  async allPlaces(): Promise<TopicPartition[]> {
+    const { stream, overrides } = this.#settings;
+    const named = new Set(overrides.map(({ topic }) => topic));
+    const names = (await listTopicNames(this.#connection)).filter(
+      (name) => name.startsWith(`${stream}.`) || named.has(name),
+    );
+    const found = await describeTopics(this.#connection, names);
+    return [...found.values()].flatMap(({ name, partitions }) =>
+      Array.from({ length: partitions }, (_, partition) => ({ topic: name, partition })),
+    );
+  }
+
   /** Throws TOPIC_FOREIGN when a topic that is to be taken into use holds records already. */
   async checkUnused(topic: string): Promise<void> {
     if ((await this.find(topic)) !== null && (await holdsCommittedRecord(this.#connection, topic))) {

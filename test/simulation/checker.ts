@@ -4,9 +4,11 @@ import { isDeepStrictEqual } from "node:util";
 import { formatLsn, type Lsn, parseLsn, ZERO_LSN } from "../../src/event/lsn.ts";
 import { type CommittedRecord, readCommitted } from "../../src/kafka/record-batch-reader.ts";
 import { STREAM } from "./daemon.ts";
+import { Decided } from "./decided.ts";
 import type { Cluster } from "./kafka/cluster.ts";
 import type { Transaction } from "./kafka/coordinator.ts";
 import type { PostgresServer } from "./postgres/server.ts";
+import { demand } from "./violation.ts";
 
 const PROGRESS = `${STREAM}.progress`;
 const SCHEMAS = `${STREAM}.schemas`;
@@ -25,6 +27,13 @@ interface Stored {
   readonly partitions: Readonly<Record<string, Readonly<Record<string, { sequence: number; offset: number }>>>>;
 }
 
+/** How far it was before a transaction. */
+interface Before {
+  readonly stored: Stored | null;
+  readonly covered: number;
+  readonly due: number;
+}
+
 interface ReadEvent {
   readonly topic: string;
   readonly partition: number;
@@ -37,14 +46,6 @@ interface ReadEvent {
   readonly text: string;
 }
 
-export class Violation extends Error {}
-
-const demand = (holds: boolean, what: () => string): void => {
-  if (!holds) {
-    throw new Violation(what());
-  }
-};
-
 export class Checker {
   readonly #cluster: Cluster;
   readonly #server: PostgresServer;
@@ -53,6 +54,7 @@ export class Checker {
   /** Source transactions that endLsn covers, and how many events they have. */
   #covered = 0;
   #due = 0;
+  #decided: Decided<Before> | null = null;
   /** Kafka transactions that were committed. */
   commits = 0;
 
@@ -72,7 +74,8 @@ export class Checker {
 
   /** A status update is about to be sent. */
   confirming(lsn: Lsn): void {
-    const stored = this.#stored?.endLsn ?? ZERO_LSN;
+    const decided = this.#decided;
+    const stored = (decided?.isOpen ? decided.before.stored : this.#stored)?.endLsn ?? ZERO_LSN;
     demand(lsn <= stored, () => `${formatLsn(lsn)} is confirmed, but stored is only ${formatLsn(stored)}`);
   }
 
@@ -84,15 +87,35 @@ export class Checker {
       () => `a transaction of epoch ${transaction.producerEpoch} is committed after one of ${this.#epoch}`,
     );
     this.#epoch = transaction.producerEpoch;
-    const records = [...transaction.partitions].flatMap((place) => this.#recordsOf(place, transaction));
+    const open = [...transaction.partitions].map((place) => ({ place, ...this.#openIn(place, transaction) }));
+    const records = open.flatMap(({ own }) => own);
+    const left = open.filter(({ others }) => others);
+    if (records.length === 0 && left.length > 0) {
+      return; // it settles; `ended` sees what
+    }
+    demand(left.length === 0, () => `a transaction commits what an earlier one has left in ${left[0]!.place}`);
     const progress = records.filter(({ topic }) => topic === PROGRESS);
     demand(progress.length === 1, () => `a transaction has ${progress.length} progress records`);
     const now = parseStored(progress[0]!.record);
     const events = records.filter(({ topic }) => topic !== PROGRESS && topic !== SCHEMAS).map(toEvent);
+    const before = { stored: this.#stored, covered: this.#covered, due: this.#due };
+    this.#decided = new Decided(open, before);
     this.#checkSequences(now, events);
     this.#checkWholeness(now, events);
     this.#checkVector(now, events);
     this.#stored = now;
+  }
+
+  /** A marker has ended what was open in a partition. */
+  ended(place: string, openFrom: bigint, commit: boolean): void {
+    const decided = this.#decided;
+    if (decided?.has(place, openFrom) !== true) {
+      demand(!commit, () => `${place} from ${openFrom} is committed, which nobody has decided`);
+    } else if (decided.ended(place, commit) === "undone") {
+      this.#stored = decided.before.stored;
+      this.#covered = decided.before.covered;
+      this.#due = decided.before.due;
+    }
   }
 
   /** Everything is published, nothing else, in order, and Postgres was told. */
@@ -209,20 +232,21 @@ export class Checker {
     }
   }
 
-  #recordsOf(place: string, { producerId }: Transaction): Placed[] {
+  /** What the producer has open in a partition: records of this transaction's epoch, and whether there are others. */
+  #openIn(place: string, { producerId, producerEpoch }: Transaction) {
     const cut = place.lastIndexOf("/");
     const [topic, number] = [place.slice(0, cut), Number(place.slice(cut + 1))];
     const partition = this.#cluster.partition(topic, number)!;
-    const from = partition.openFrom(producerId);
-    if (from === null) {
-      return [];
-    }
-    const own = partition.batches.filter((batch) => batch.producerId === producerId && batch.baseOffset >= from);
+    const openFrom = partition.openFrom(producerId);
+    const open = partition.batches.filter(
+      (batch) => openFrom !== null && batch.producerId === producerId && batch.baseOffset >= openFrom,
+    );
+    const own = open.filter((batch) => batch.producerEpoch === producerEpoch);
     const { records } = readCommitted(Buffer.concat(own.map(({ bytes }) => bytes)), 0n, [], {
       topic,
       partition: number,
     });
-    return records.map((record) => ({ topic, record }));
+    return { openFrom, own: records.map((record): Placed => ({ topic, record })), others: own.length < open.length };
   }
 
   #readAll(): ReadEvent[] {

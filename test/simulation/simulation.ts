@@ -3,7 +3,7 @@
 
 import "./failpoint-hook.ts"; // first: the product looks for it when it is loaded
 import { seeded } from "../torture/random.ts";
-import { Checker, Violation } from "./checker.ts";
+import { Checker } from "./checker.ts";
 import { configOf, type DaemonWorld, SimulatedDaemon } from "./daemon.ts";
 import { onFailpoint } from "./failpoint-hook.ts";
 import { Cluster } from "./kafka/cluster.ts";
@@ -11,6 +11,7 @@ import { Network } from "./network.ts";
 import { PostgresServer } from "./postgres/server.ts";
 import { Scheduler } from "./scheduler.ts";
 import { Storm } from "./storm.ts";
+import { Violation } from "./violation.ts";
 
 export interface Outcome {
   readonly seed: number;
@@ -57,6 +58,7 @@ export async function simulate(seed: number, withTrace = false): Promise<Outcome
     nodes: 3,
     markerMs: random.pick([1, 5, 40]),
     committing: (transaction) => judge(() => checker.committing(transaction)),
+    ended: (place, openFrom, commit) => judge(() => checker.ended(place, openFrom, commit)),
     trace,
   });
   const checker = new Checker(cluster, server);

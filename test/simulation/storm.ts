@@ -28,12 +28,15 @@ export const FAULTS = [
   "leaders-move",
   "coordinator-moves",
   "markers-held",
+  "markers-lost",
 ] as const;
 
 type Fault = (typeof FAULTS)[number];
 
 /** Between the slot and the first frame. */
 const START_STEPS = /^(session|topics|producer|progress|publisher)\./;
+/** Of a settlement, and of what leads to it. */
+const SETTLING_STEPS = /^(producer\.|publisher\.ambiguous)/;
 /** Between an open outcome and its settlement. */
 const DOUBT_STEPS = /^publisher\.(ambiguous|reinitialised)$/;
 
@@ -210,6 +213,17 @@ export class Storm {
       case "markers-held":
         cluster.markersHeldUntil = scheduler.now + random.int(1, 2_000);
         return;
+      case "markers-lost": {
+        const lasting = random.int(1, 2_000);
+        cluster.markersLost = { until: scheduler.now + lasting, chance: random.pick([0.3, 0.7, 1]) };
+        if (random.chance(0.4)) {
+          const how = random.chance(0.7) ? "kill" : "pause";
+          scheduler.after(random.int(0, lasting), null, () => {
+            this.#ambush = { left: random.int(0, 6), steps: SETTLING_STEPS, how };
+          });
+        }
+        return;
+      }
       default:
         throw kind satisfies never;
     }
@@ -220,6 +234,7 @@ export class Storm {
     trace("the storm is over");
     network.faults = NO_NETWORK_FAULTS;
     network.doomed = null;
+    cluster.markersLost = { until: 0, chance: 0 };
     this.#ambush = null;
     for (const node of cluster.nodes) {
       cluster.start(node);

@@ -51,3 +51,21 @@ export function replace(frame: Buffer, text: string, by: string): boolean {
   }
   return at >= 0;
 }
+
+/** A request AddPartitionsToTxn of version 2 with these partitions in place of its own. */
+export function withPlaces(frame: Buffer, places: readonly { topic: string; partition: number }[]): Buffer {
+  let at = 14 + frame.readInt16BE(12); // behind the client's id
+  at += 2 + frame.readInt16BE(at) + 10; // behind transactional id, producer id and epoch
+  const count = (value: number) => {
+    const bytes = Buffer.alloc(4);
+    bytes.writeInt32BE(value);
+    return bytes;
+  };
+  const topics = places.map(({ topic, partition }) => {
+    const length = count(Buffer.byteLength(topic)).subarray(2);
+    return Buffer.concat([length, Buffer.from(topic), count(1), count(partition)]);
+  });
+  const rewritten = Buffer.concat([frame.subarray(0, at), count(places.length), ...topics]);
+  rewritten.writeInt32BE(rewritten.length - 4);
+  return rewritten;
+}

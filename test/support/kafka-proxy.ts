@@ -1,9 +1,11 @@
 // Real Kafka brokers behind TCP proxies that lose, hold and delay the requests and replies they are told to, so that a
 // client meets the outcomes nobody knows. Brokers name the proxies as their addresses.
 import { createServer, connect as dial, type Server } from "node:net";
-import { API, frames, hostAndPort, rename, replace } from "./kafka-frames.ts";
+import type { TopicPartition } from "../../src/kafka/protocol/transaction.ts";
+import { API, frames, hostAndPort, rename, replace, withPlaces } from "./kafka-frames.ts";
 import { KafkaLink } from "./kafka-link.ts";
 import { type Conditions, fairWeather } from "./lane.ts";
+import { type Strike, Strikes } from "./strikes.ts";
 import { ownBrokers } from "./topics.ts";
 
 export { API } from "./kafka-frames.ts";
@@ -13,17 +15,6 @@ const NOBODY = Buffer.from("7fffffffffffffff", "hex");
 const ASIDE = -1;
 
 type Fault = "lose" | "hold";
-
-interface Strike {
-  readonly apiKey: number;
-  readonly moment: "request" | "reply";
-  readonly act: () => void;
-  readonly cut: boolean;
-  /** Only frames with this text count. */
-  readonly naming: string;
-  /** How many frames of that kind are still let through. */
-  left: number;
-}
 
 export class KafkaProxy {
   readonly #faults = new Map<number, Fault[]>();
@@ -36,9 +27,10 @@ export class KafkaProxy {
   readonly #toHold: number[] = [];
   /** Of the brokers, to the proxies' own. */
   readonly #ports = new Map<string, number>();
+  #begunOnly: { readonly naming: string; readonly places: readonly TopicPartition[]; done(): void } | null = null;
   #refusing = false;
   #frozen = false;
-  #strike: Strike | null = null;
+  readonly #strikes = new Strikes();
   #transactionTimeout: number | null = null;
   #hidden: { readonly name: string; readonly alias: string } | null = null;
   #isHiding = false;
@@ -103,12 +95,23 @@ export class KafkaProxy {
    * text, as a topic's name, and no idle progress record that others' WAL has called for.
    */
   strikeAt(apiKey: number, nth: number, moment: Strike["moment"], act: () => void, how: Partial<Strike> = {}): void {
-    this.#strike = { apiKey, moment, act, cut: true, naming: "", ...how, left: nth - 1 };
+    this.#strikes.plan({ apiKey, moment, act, cut: true, naming: "", ...how, left: nth - 1 });
   }
 
   /** Producers that initialise themselves from now on get this transaction timeout in place of their own. */
   limitTransactions(milliseconds: number): void {
     this.#transactionTimeout = milliseconds;
+  }
+
+  /**
+   * The coordinator hears of these partitions in place of those that the next transaction of the stream names, and ends
+   * it only there: as if it had lost the markers of all others. Brokers take the records only without
+   * `transaction.partition.verification.enable`. `naming`: of its partitions' topics. Resolves when it begins.
+   */
+  loseMarkersBut(naming: string, places: readonly TopicPartition[]): Promise<void> {
+    return new Promise((done) => {
+      this.#begunOnly = { naming, places, done };
+    });
   }
 
   /** Until `show`, brokers are asked for a topic that they don't know in place of this one, as if they lagged behind. */
@@ -176,7 +179,7 @@ export class KafkaProxy {
     this.#faults.clear();
     this.#errors.clear();
     this.#toHold.length = 0;
-    this.#strike = null;
+    this.#strikes.plan(null);
     this.show();
     this.accept();
     this.#change(fairWeather());
@@ -200,15 +203,6 @@ export class KafkaProxy {
       up.move();
       down.move();
     }
-  }
-
-  #strikes(apiKey: number, moment: Strike["moment"], frame: Buffer): boolean {
-    const strike = this.#strike;
-    if (strike === null || strike.apiKey !== apiKey || strike.moment !== moment) return false;
-    if (!frame.includes(strike.naming) || strike.left-- > 0) return false;
-    this.#strike = null;
-    strike.act();
-    return strike.cut;
   }
 
   async #listen(host: string, port: number): Promise<void> {
@@ -256,8 +250,14 @@ export class KafkaProxy {
     if (apiKey === API.initProducerId && this.#transactionTimeout !== null) {
       frame.writeInt32BE(this.#transactionTimeout, frame.length - 15); // before id, epoch and tags
     }
-    if (this.#strikes(apiKey, "request", frame)) {
+    if (this.#strikes.at(apiKey, "request", frame)) {
       link.destroy();
+      return;
+    }
+    if (apiKey === API.addPartitions && this.#begunOnly !== null && frame.includes(this.#begunOnly.naming)) {
+      link.request(withPlaces(frame, this.#begunOnly.places));
+      this.#begunOnly.done();
+      this.#begunOnly = null;
       return;
     }
     const planned = this.#toHold.indexOf(apiKey);
@@ -282,7 +282,7 @@ export class KafkaProxy {
     if (this.#hidden !== null && apiKey === API.metadata) {
       replace(frame, this.#hidden.alias, this.#hidden.name);
     }
-    const fault = this.#strikes(apiKey, "reply", frame) ? "lose" : this.#faults.get(apiKey)?.shift();
+    const fault = this.#strikes.at(apiKey, "reply", frame) ? "lose" : this.#faults.get(apiKey)?.shift();
     if (fault === "lose") {
       link.destroy();
       return;

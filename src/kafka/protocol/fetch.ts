@@ -12,6 +12,8 @@ export interface FetchLimits {
   readonly maxWaitMs: number;
   readonly maxBytes: number;
   readonly maxBytesPerPartition: number;
+  /** Also what is open or aborted. */
+  readonly uncommitted?: boolean;
 }
 
 export interface FetchReply extends TopicPartition {
@@ -28,7 +30,7 @@ const NO_LEADER_EPOCH = -1;
 const READ_COMMITTED = 1;
 const READ_UNCOMMITTED = 0;
 
-/** Version 11, read_committed, without a fetch session. */
+/** Version 11, without a fetch session. */
 export function fetch(
   positions: readonly FetchPosition[],
   limits: FetchLimits,
@@ -45,7 +47,7 @@ export function fetch(
       writer.int32(limits.maxWaitMs);
       writer.int32(1); // min bytes
       writer.int32(limits.maxBytes);
-      writer.int8(READ_COMMITTED);
+      writer.int8(limits.uncommitted ? READ_UNCOMMITTED : READ_COMMITTED);
       writer.int32(0); // session id
       writer.int32(-1); // session epoch: no session
       writer.array([...topics], ([topic, members]) => {

@@ -5,7 +5,9 @@ import { ReplyReader } from "../../../src/kafka/protocol/reply-reader.ts";
 import { RequestWriter } from "../../../src/kafka/protocol/request-writer.ts";
 import type { ProducerIdentity } from "../../../src/kafka/protocol/transaction.ts";
 import type { Cluster } from "./cluster.ts";
+import { coordinatorError } from "./led.ts";
 import { fetch, listOffsets, produce } from "./log-requests.ts";
+import { describeProducers, describeTransactions } from "./marker-requests.ts";
 import { type Place, places, type Reply, writePlaces } from "./places.ts";
 
 /** What a node says to one request, and in short what that was, for the trace. */
@@ -38,7 +40,7 @@ export function answer(cluster: Cluster, node: number, frame: Buffer): Answer {
 
 type Handler = (cluster: Cluster, node: number, body: ReplyReader) => Reply;
 
-const FLEXIBLE = new Set(["3v12", "22v4"]);
+const FLEXIBLE = new Set(["3v12", "22v4", "61v0", "65v0"]);
 
 const HANDLERS: Record<string, Handler> = {
   "0v8": produce,
@@ -50,15 +52,9 @@ const HANDLERS: Record<string, Handler> = {
   "22v4": initProducerId,
   "24v2": addPartitions,
   "26v2": endTransaction,
+  "61v0": describeProducers,
+  "65v0": describeTransactions,
 };
-
-/** 0 when this node keeps the transactions. */
-function coordinatorError(cluster: Cluster, node: number): number {
-  if (cluster.coordinatorNode !== node) {
-    return ErrorCode.NOT_COORDINATOR;
-  }
-  return cluster.coordinatorLoads ? ErrorCode.COORDINATOR_LOAD_IN_PROGRESS : ErrorCode.NONE;
-}
 
 const readOwner = (body: ReplyReader): ProducerIdentity => ({ producerId: body.int64(), producerEpoch: body.int16() });
 

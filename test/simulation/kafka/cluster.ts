@@ -19,6 +19,8 @@ export interface ClusterOptions {
   /** Longest time a marker takes to one partition. */
   readonly markerMs: number;
   readonly committing?: (transaction: Transaction) => void;
+  /** A marker has ended what the producer had open in a partition, from an offset on. */
+  readonly ended?: (place: string, openFrom: bigint, commit: boolean) => void;
   readonly trace?: (text: string) => void;
 }
 
@@ -39,6 +41,8 @@ export class Cluster {
   #loadingUntil = 0;
   /** Markers wait at least until then. */
   markersHeldUntil = 0;
+  /** Until then each marker is lost by this chance, and its transaction complete all the same, as in Kafka 4.3.1. */
+  markersLost = { until: 0, chance: 0 };
 
   constructor(scheduler: Scheduler, random: Random, options: ClusterOptions) {
     this.#scheduler = scheduler;
@@ -47,7 +51,8 @@ export class Cluster {
     this.nodes = Array.from({ length: options.nodes }, (_, place) => place + 1);
     this.coordinator = new Coordinator({
       writeMarkers: (partitions, owner, commit, completed) =>
-        this.#writeMarkers(partitions, owner, commit, options.markerMs, completed),
+        this.#writeMarkers(partitions, owner, commit, options, completed),
+      now: () => scheduler.now,
       startTimeout: (timeoutMs, expired) =>
         void scheduler.after(timeoutMs + random.int(0, EXPIRY_LOOKS_MS), null, expired),
       committing: options.committing ?? (() => undefined),
@@ -149,16 +154,24 @@ export class Cluster {
     partitions: ReadonlySet<string>,
     owner: ProducerIdentity,
     commit: boolean,
-    markerMs: number,
+    { markerMs, ended }: ClusterOptions,
     completed: () => void,
   ): void {
+    const { until, chance } = this.markersLost;
     let left = partitions.size;
     const held = Math.min(LONGEST_MARKER_DELAY_MS, Math.max(0, this.markersHeldUntil - this.#scheduler.now));
     for (const place of partitions) {
       const cut = place.lastIndexOf("/");
       const partition = this.partition(place.slice(0, cut), Number(place.slice(cut + 1)));
       this.#scheduler.after(held + this.#random.int(0, markerMs * 100) / 100, null, () => {
-        partition?.mark(owner, commit);
+        if (this.#scheduler.now < until && this.#random.chance(chance)) {
+          this.#trace(`kafka: ${place} never gets the marker of ${owner.producerId}/${owner.producerEpoch}`);
+        } else {
+          const openFrom = partition?.openFrom(owner.producerId) ?? null;
+          if (partition?.mark(owner, commit) && openFrom !== null) {
+            ended?.(place, openFrom, commit);
+          }
+        }
         left--;
         if (left === 0) {
           completed();

@@ -18,6 +18,8 @@ export interface Transaction extends ProducerIdentity {
   timeoutMs: number;
   /** Counts the transactions of the id. */
   round: number;
+  /** When the last one began. */
+  startedAt: number;
 }
 
 export interface CoordinatorParts {
@@ -28,6 +30,7 @@ export interface CoordinatorParts {
     commit: boolean,
     completed: () => void,
   ) => void;
+  readonly now: () => number;
   readonly startTimeout: (timeoutMs: number, expired: () => void) => void;
   /** A commit is decided: from here on it can't be undone. */
   readonly committing: (transaction: Transaction) => void;
@@ -54,6 +57,7 @@ export class Coordinator {
         partitions: new Set(),
         timeoutMs,
         round: 0,
+        startedAt: -1,
       };
       this.#transactions.set(id, transaction);
     }
@@ -106,6 +110,7 @@ export class Coordinator {
         transaction.state = "ongoing";
         transaction.partitions = new Set(partitions);
         const round = ++transaction.round;
+        transaction.startedAt = this.#parts.now();
         this.#parts.startTimeout(transaction.timeoutMs, () => {
           if (transaction.state === "ongoing" && transaction.round === round) {
             this.#fence(transaction);
@@ -145,6 +150,10 @@ export class Coordinator {
       default:
         throw transaction.state satisfies never;
     }
+  }
+
+  describe(id: string): Transaction | undefined {
+    return this.#transactions.get(id);
   }
 
   /** What a partition's leader hears when a producer appends that has no open transaction there (KIP-890, part 1). */

@@ -2,19 +2,10 @@
 import { ErrorCode } from "../../../src/kafka/protocol/error-code.ts";
 import type { ReplyReader } from "../../../src/kafka/protocol/reply-reader.ts";
 import type { Cluster } from "./cluster.ts";
-import type { Partition } from "./partition.ts";
+import { led } from "./led.ts";
 import { places, type Reply, writePlaces } from "./places.ts";
 
 const READ_COMMITTED = 1;
-
-/** The partition where this node leads it, else the error to answer with. */
-function led(cluster: Cluster, node: number, topic: string, partition: number): Partition | number {
-  const found = cluster.partitionAt(node, topic, partition);
-  if (found === undefined) {
-    return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
-  }
-  return found.leader === node ? found : ErrorCode.NOT_LEADER_OR_FOLLOWER;
-}
 
 export function produce(cluster: Cluster, node: number, body: ReplyReader): Reply {
   const id = body.string()!;
@@ -50,7 +41,7 @@ export function fetch(cluster: Cluster, node: number, body: ReplyReader): Reply 
   const maxWaitMs = body.int32();
   body.int32();
   body.int32();
-  body.int8();
+  const uncommitted = body.int8() !== READ_COMMITTED;
   body.int32();
   body.int32();
   const asked = places(body, () => {
@@ -69,7 +60,8 @@ export function fetch(cluster: Cluster, node: number, body: ReplyReader): Reply 
       return { topic, partition, detail: { error: ErrorCode.OFFSET_OUT_OF_RANGE, ...none } };
     }
     const { end: highWatermark, lastStable } = target;
-    return { topic, partition, detail: { error: 0, highWatermark, lastStable, ...target.read(offset, maxBytes) } };
+    const read = target.read(offset, maxBytes, uncommitted);
+    return { topic, partition, detail: { error: 0, highWatermark, lastStable, ...read } };
   });
   const isEmpty = results.every(({ detail }) => detail.error === 0 && detail.batches.length === 0);
   return {

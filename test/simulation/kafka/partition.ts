@@ -128,9 +128,18 @@ export class Partition {
     return true;
   }
 
-  /** What a read_committed fetch gets. */
-  read(from: bigint, maxBytes: number): { batches: Buffer; aborted: Aborted[] } {
-    const stable = this.lastStable;
+  /** What DescribeProducers tells. */
+  get producers(): { producerId: bigint; epoch: number; openFrom: bigint }[] {
+    return [...this.#producers].map(([producerId, { epoch, openFrom }]) => ({
+      producerId,
+      epoch,
+      openFrom: openFrom ?? -1n,
+    }));
+  }
+
+  /** What a fetch gets: read_committed, or all that there is. */
+  read(from: bigint, maxBytes: number, uncommitted = false): { batches: Buffer; aborted: Aborted[] } {
+    const stable = uncommitted ? this.end : this.lastStable;
     const parts: Buffer[] = [];
     let bytes = 0;
     let last = from;

@@ -83,20 +83,21 @@ export const MUTANTS: readonly Mutant[] = [
     from: 3,
     seen: /a batch begins at/,
     changes: [
-      ["stored = await throughAbsence(() => this.#readBack(batch), absence);", "stored = null;"],
+      ["stored = await throughAbsence(() => this.#readBack(batch, fresh), absence);", "stored = null;"],
       ["if (baseOffset !== this.#progressEnd) {", "if (baseOffset < 0n) {"], // it would be noticed there
     ],
   },
   {
     name: "takes an unanswered commit for done",
-    file: "src/kafka/transaction-coordinator.ts",
+    file: "src/sink/publisher.ts",
     from: 29,
     seen: /is confirmed, but stored is only|2 progress records/,
     changes: [
       [
-        "throw isUnknown(error) ? new AmbiguousOutcome(doing, error) : error;",
-        'if (isUnknown(error) && doing.startsWith("EndTxn")) return; throw isUnknown(error) ? new AmbiguousOutcome(doing, error) : error;',
+        "await this.#producer.commit();",
+        "await this.#producer.commit().catch((error) => { if (!(error instanceof AmbiguousOutcome)) throw error; });",
       ],
+      ["await untilReadable(this.#own, lastsOf([offsets, written]));", ""], // it would be noticed there
     ],
   },
   {
@@ -110,7 +111,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "takes whatever it reads back for its own batch",
     file: "src/sink/publisher.ts",
     from: 3,
-    seen: /a batch after|sequence/,
+    seen: /a batch after|sequence|not everything was published/,
     changes: [["if (unchanged) {\n      return null;", "if (unchanged) {\n      return stored;"]],
   },
   {
@@ -160,7 +161,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "names the first offset in the vector",
-    file: "src/sink/publisher.ts",
+    file: "src/sink/placed-events.ts",
     from: 1,
     seen: /the vector says/,
     changes: [
@@ -194,7 +195,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "takes what the next holder stored for a stranger's",
     file: "src/sink/publisher.ts",
-    from: 1550,
+    from: 3582,
     seen: /PROGRESS_FOREIGN|does not hold what this daemon wrote/,
     changes: [["await this.#producer.reinitialise();\n    throw", "throw"]],
   },
@@ -225,7 +226,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: "src/sink/publisher.ts",
     from: 3,
     seen: /not everything was published/,
-    changes: [["await throughAbsence(() => this.#producer.reinitialise(), absence);", ""]],
+    changes: [["await throughAbsence(() => this.#reinitialise(batch, fresh), absence);", ""]],
   },
   {
     name: "gives a batch up when Kafka says not now",
@@ -235,17 +236,50 @@ export const MUTANTS: readonly Mutant[] = [
     changes: [["if (error === ErrorCode.CONCURRENT_TRANSACTIONS) {", "if (false) {"]],
   },
   {
-    name: "does not look for a leader that has moved",
-    file: "src/kafka/partition-appender.ts",
-    from: 1010,
-    seen: /not everything was published/,
-    changes: [["this.#connection.forgetLeaders([...moved]);", ""]],
-  },
-  {
     name: "gives a schema id twice",
     file: "src/daemon/table-resolver.ts",
     from: 4,
     seen: /halted/,
     changes: [["this.#nextId = Math.max(this.#nextId, schema.schema + 1);", "this.#nextId = 1;"]],
+  },
+  {
+    name: "confirms what has not got its markers",
+    file: "src/sink/publisher.ts",
+    from: 1,
+    seen: /is confirmed, but stored is only/,
+    changes: [["await untilReadable(this.#own, lastsOf([offsets, written]));", ""]],
+  },
+  {
+    name: "aborts what has lost the marker of its progress record, though events can be read",
+    file: "src/sink/settle.ts",
+    from: 139,
+    seen: /is aborted, but was committed elsewhere/,
+    changes: [['fates.includes("committed")', 'fates.includes("gone")']],
+  },
+  {
+    name: "aborts what the progress record counts",
+    file: "src/sink/settle.ts",
+    from: 219,
+    seen: /is aborted, but was committed elsewhere/,
+    changes: [["accounted.push(place);", ""]],
+  },
+  {
+    name: "commits what was aborted and has lost markers",
+    file: "src/sink/settle.ts",
+    from: 47,
+    seen: /a transaction has 0 progress records|is committed, (which nobody has decided|but was aborted elsewhere)/,
+    changes: [
+      [
+        "{ commit: false, places: open };\n}\n\n/** The progress record is open",
+        "{ commit: true, places: open };\n}\n\n/** The progress record is open",
+      ],
+    ],
+  },
+  {
+    name: "lets InitProducerId abort a settlement that was interrupted",
+    file: "src/sink/settle.ts",
+    from: 959,
+    seen: /is aborted, but was committed elsewhere/,
+    changes: [["await commitInterrupted(own, allPlaces);", ""]],
   },
 ];

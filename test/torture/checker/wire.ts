@@ -126,6 +126,9 @@ export function readProgress(json: string): WireProgress {
   reader.string();
   reader.literal(',"partitions":');
   const partitions = vectorOf(reader);
+  if (reader.accepts(',"schemaOffset":')) {
+    reader.count();
+  }
   reader.literal(',"snapshot":null}');
   reader.end();
   const origin = `server ${systemId}, database ${database}, slot ${slot}, publication ${publication} (${publicationXmin})`;
