@@ -1,6 +1,7 @@
 // Reads one table beside the stream, chunk by chunk: opens a window, reads rows that count, waits until the stream has
 // passed them, and puts those into it of which the stream has nothing newer. A chunk that does not count is not
-// published at all. Several of these may read one table, each over a connection of its own and a range of its keys:
+// published at all. (In the documentation this is a portion of a chunk: what a crash reads again is called that there.)
+// Several of these may read one table, each over a connection of its own and a range of its keys:
 // every chunk is placed by its own snapshot and its own window, so their order among each other does not matter.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CapturedTable } from "../capture/captured-table.ts";
@@ -23,8 +24,6 @@ const MOST_ROWS = 10_000;
 const MOST_KEYS = 500;
 /** Events that a window holds while its chunk waits to be counted. */
 const MOST_NOTED = 100_000;
-/** A table that is not larger than so many chunks is not cut up. */
-const SMALLEST_CHUNKS = 4;
 const FIRST_PAUSE_MS = 5;
 const LONGEST_PAUSE_MS = 1_000;
 const LOCK_NOT_GRANTED = "55P03";
@@ -216,7 +215,7 @@ export class TableReading {
       const parts = idle() + 1;
       if (parts > 1) {
         const rest: RowsWanted = { key, after: range.after, upTo: range.upTo, keys: null, where };
-        share.cut(range, await reader.sample(this.#named, rest, parts, SMALLEST_CHUNKS * maxBytes));
+        share.cut(range, await reader.sample(this.#named, rest, parts, maxBytes));
         employ();
       }
     }
