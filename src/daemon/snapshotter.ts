@@ -44,7 +44,7 @@ export interface SnapshotterParts {
  * A chunk: all rows, as text, that are read and not durable yet, over all connections; so a crash reads one chunk again at
  * most. In batches, since it is held in memory as they are.
  */
-const CHUNK_BATCHES = 2;
+const CHUNK_BATCHES = 4;
 /** Each connection reads a part of it while another one is on its way into the stream. */
 const PARTS_A_CONNECTION = 1 + AHEAD;
 

@@ -11,6 +11,7 @@ test("killed three times while a table is read under writes: equal at the end, a
     writesPerSecond: 1_000,
     kills: 3,
     longestMs: 400,
+    batchBytes: 128 * 1024,
     random: seeded(process.env.AFTERIMAGE_TORTURE_SEED || "afterimage"),
     log: () => undefined,
   });

@@ -22,6 +22,8 @@ export interface SnapshotKillsPlan {
   readonly kills: number;
   /** A kill comes so long after the daemon streams at most. */
   readonly longestMs: number;
+  /** `batch.maxBytes` of the daemon. */
+  readonly batchBytes: number;
   readonly random: Random;
   readonly log: (line: string) => void;
 }
@@ -40,6 +42,8 @@ export interface SnapshotKillsReport {
   /** Rows, and their bytes as text, that came from Postgres again after a kill: of all kills, and of the worst one. */
   readonly readAgain: number;
   readonly mostReadAgain: { readonly rows: number; readonly bytes: number };
+  /** Bytes of rows, as text, that may be read again after a kill. */
+  readonly chunk: number;
   /** That read at the same time, the most. */
   readonly connections: number;
   readonly verified: boolean;
@@ -49,10 +53,8 @@ export interface SnapshotKillsReport {
 
 const TABLE = "public.items";
 const COLUMNS = ["id", "v", "pad"];
-/** Of the batches that the daemon runs with here. */
-const BATCH_BYTES = 1024 * 1024;
-/** What may be read again after a kill: rows as text of two batches, as docs/architecture.md has it. */
-const CHUNK_BYTES = 2 * BATCH_BYTES;
+/** What may be read again after a kill: rows as text, in batches, as docs/architecture.md has it. */
+const CHUNK_BATCHES = 4;
 /** The last rows of a fetch may belong to the next chunk already. */
 const OVERSHOOT = 1.05;
 const ROWS_A_COMMIT = 10;
@@ -70,7 +72,7 @@ export async function killSnapshots(plan: SnapshotKillsPlan): Promise<SnapshotKi
   const settings = {
     AFTERIMAGE_STREAM: stream,
     AFTERIMAGE_POSTGRES_URL: tap.through(database.url),
-    AFTERIMAGE_BATCH_MAX_BYTES: String(BATCH_BYTES),
+    AFTERIMAGE_BATCH_MAX_BYTES: String(plan.batchBytes),
     AFTERIMAGE_KAFKA_BROKERS: brokers.join(","),
     AFTERIMAGE_TABLES: "*.*",
     AFTERIMAGE_ADMIN_PORT: "0",
@@ -134,6 +136,7 @@ export async function killSnapshots(plan: SnapshotKillsPlan): Promise<SnapshotKi
       ...counts,
       readAgain: lost.all,
       mostReadAgain: lost.most,
+      chunk: CHUNK_BATCHES * plan.batchBytes,
       connections: lost.mostConnections,
       verified,
       found,
@@ -267,8 +270,11 @@ async function countReads(brokers: string[], topic: string): Promise<{ reads: nu
   return counts;
 }
 
-export const holdsSnapshots = ({ verified, readTwice, reads, mostReadAgain }: SnapshotKillsReport): boolean =>
-  verified && readTwice === 0 && reads > 0 && mostReadAgain.bytes <= OVERSHOOT * CHUNK_BYTES;
+export const holdsSnapshots = (report: SnapshotKillsReport): boolean =>
+  report.verified &&
+  report.readTwice === 0 &&
+  report.reads > 0 &&
+  report.mostReadAgain.bytes <= OVERSHOOT * report.chunk;
 
 export const snapshotLine = (report: SnapshotKillsReport): string =>
-  `${holdsSnapshots(report) ? "held" : "NOT HELD"}: ${report.kills} kills during ${report.snapshots} snapshots, ${report.writes} rows written (${report.writesPerSecond} a second), ${report.reads} rows read, ${report.readTwice} of them twice by one snapshot, over up to ${report.connections} connections; from Postgres again after a kill: ${Math.round(report.readAgain / report.kills)} rows on average, ${report.mostReadAgain.rows} rows and ${report.mostReadAgain.bytes} bytes at most (a chunk is ${CHUNK_BYTES}); verify --against-database: ${report.verified ? "equal" : report.found}`;
+  `${holdsSnapshots(report) ? "held" : "NOT HELD"}: ${report.kills} kills during ${report.snapshots} snapshots, ${report.writes} rows written (${report.writesPerSecond} a second), ${report.reads} rows read, ${report.readTwice} of them twice by one snapshot, over up to ${report.connections} connections; from Postgres again after a kill: ${Math.round(report.readAgain / report.kills)} rows on average, ${report.mostReadAgain.rows} rows and ${report.mostReadAgain.bytes} bytes at most (a chunk is ${report.chunk}); verify --against-database: ${report.verified ? "equal" : report.found}`;
