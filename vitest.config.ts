@@ -1,5 +1,6 @@
-// Three projects, one after the other: `unit` needs nothing but Node; `servers` gets a Postgres and a Kafka that are
-// started once per run, and runs two files at a time; `torture` has the machine to itself, as its bounds on time suppose.
+// Four projects, one after the other: `unit` needs nothing but Node; `servers` gets a Postgres and a Kafka that are started
+// once per run, and runs two files at a time; `timing` and `torture` have the machine to themselves, as their bounds on
+// time suppose.
 import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 
@@ -46,10 +47,23 @@ export default defineConfig({
       {
         extends: true,
         test: {
+          name: "timing",
+          include: ["test/timing/**/*.test.ts"],
+          globalSetup: "test/support/global-setup.ts",
+          testTimeout: 240_000,
+          hookTimeout: 240_000,
+          expect: { poll: { timeout: 60_000 } },
+          maxWorkers: 1,
+          sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        extends: true,
+        test: {
           name: "torture",
           include: [SHORT_RUN],
           maxWorkers: 1,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 3 },
         },
       },
     ],

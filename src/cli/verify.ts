@@ -150,6 +150,15 @@ function formatFinding(finding: Finding, stream: NodeJS.WriteStream): string[] {
 
 const count = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? "" : "s"}`;
 
+/** What stands there while the stream is read; the time that is left, as long as it goes on as it went. */
+export function progressText(sequence: number, target: number, elapsedMs: number): string {
+  const rate = (sequence / Math.max(1, elapsedMs)) * 1000;
+  const seconds = Math.max(0, Math.round((target - sequence) / Math.max(rate, 1e-9)));
+  const left = seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  const percent = target === 0 ? 100 : Math.floor((100 * sequence) / target);
+  return `verified sequence ${sequence} of ${target} (${percent} %), ${Math.round(rate)} a second, about ${left} left`;
+}
+
 /** One line that is drawn over; nothing at all when the output is not a terminal. */
 class ProgressLine {
   readonly #stream: NodeJS.WriteStream;
@@ -164,8 +173,7 @@ class ProgressLine {
   draw(sequence: number, target: number): void {
     const now = performance.now();
     if (this.#stream.isTTY !== true || now - this.#drawnAt < DRAW_EVERY_MS) return;
-    const rate = Math.round(sequence / ((now - this.#started) / 1000));
-    this.#stream.write(`\r\u001b[Kverified sequence ${sequence} of ${target}, ${rate} a second`);
+    this.#stream.write(`\r\u001b[K${progressText(sequence, target, now - this.#started)}`);
     this.#drawnAt = now;
     this.#drawn = true;
   }

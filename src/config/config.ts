@@ -31,6 +31,8 @@ export interface Config {
   readonly keyless: readonly string[];
   /** Whether rows of a table that is new to the stream are read. */
   readonly snapshot: ParsedConfig["snapshot"];
+  /** What answers rows that changed, or went by, without events. */
+  readonly onRewrite: ParsedConfig["onRewrite"];
   readonly snapshotConnections: number;
   /** Where transactions are kept that are still open; null when Postgres sends them only once they commit. */
   readonly spoolFolder: string | null;
@@ -105,6 +107,7 @@ function resolve(parsed: Partial<ParsedConfig>, stream: string): Partial<Config>
     ...(parsed.stream === undefined ? {} : { stream: parsed.stream }),
     ...(parsed.tables === undefined ? {} : { tables: parsed.tables, keyless: parsed.keyless ?? [] }),
     ...(parsed.snapshot === undefined ? {} : { snapshot: parsed.snapshot }),
+    ...(parsed.onRewrite === undefined ? {} : { onRewrite: parsed.onRewrite }),
     ...(parsed.snapshotConnections === undefined ? {} : { snapshotConnections: parsed.snapshotConnections }),
     ...(parsed.streaming === undefined ? {} : { spoolFolder: resolveSpool(parsed.streaming, parsed.spoolFolder) }),
     ...(parsed.admin === undefined ? {} : { admin: parsed.admin }),

@@ -64,6 +64,7 @@ export const CONFIG_SCHEMA = z.strictObject({
     .default(["public.*"]),
   keyless: z.array(pattern).default([]),
   snapshot: z.enum(["initial", "never"]).default("initial"),
+  onRewrite: z.enum(["snapshot", "halt"]).default("snapshot"),
   snapshotConnections: z.int().min(1).max(16).default(2),
   streaming: z.enum(["on", "off"]).default("off"),
   spoolFolder: text.optional(),

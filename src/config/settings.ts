@@ -1,4 +1,5 @@
 // The list of every setting: its path, environment variable, flag, and what it means. Parsing, messages and docs use it.
+import { KAFKA_SETTINGS } from "./kafka-settings.ts";
 
 /** How the text of an environment variable or flag becomes a value; a YAML file has the value already. */
 export type SettingKind = "text" | "integer" | "boolean" | "list" | "map";
@@ -99,6 +100,14 @@ export const SETTINGS: readonly Setting[] = [
       "`initial`: rows that a table holds when it is new to the stream are read and published while streaming goes on.",
   },
   {
+    path: "onRewrite",
+    kind: "text",
+    default: "snapshot",
+    expected: "snapshot or halt",
+    about:
+      "What answers a table whose rows changed, or went by, without events: `snapshot` reads it anew beside the stream, `halt` ends the daemon with a named error.",
+  },
+  {
     path: "snapshotConnections",
     kind: "integer",
     default: "2",
@@ -142,61 +151,7 @@ export const SETTINGS: readonly Setting[] = [
     expected: FILE,
     about: "File that holds the last row of every key of those tables; rebuilt from the topics when it is lost.",
   },
-  {
-    path: "kafka.brokers",
-    kind: "list",
-    flag: "--kafka <host:port,…>",
-    expected: "a list of host:port",
-    about: "Brokers to ask first.",
-    example: "localhost:9092",
-  },
-  {
-    path: "kafka.clientId",
-    kind: "text",
-    default: "afterimage.<stream>",
-    expected: "1 to 200 characters",
-    about: "Name of this client in the broker's logs and quotas.",
-  },
-  {
-    path: "kafka.partitions",
-    kind: "integer",
-    default: "4",
-    expected: "a whole number from 1 to 10000",
-    about: "Partitions of the topics that the daemon creates.",
-  },
-  {
-    path: "kafka.replicationFactor",
-    kind: "integer",
-    default: "-1",
-    expected: "a whole number from 1 to 100, or -1 for the broker's default",
-    about: "Replicas of the topics that the daemon creates.",
-  },
-  {
-    path: "kafka.ssl",
-    kind: "boolean",
-    default: "false",
-    expected: "true, false, or the files ca, cert and key",
-    about: "TLS to the brokers; true trusts the system's certificate authorities.",
-  },
-  { path: "kafka.ssl.ca", kind: "text", expected: FILE, about: "Certificate authorities to trust, PEM." },
-  { path: "kafka.ssl.cert", kind: "text", expected: FILE, about: "The client's certificate, PEM; goes with the key." },
-  { path: "kafka.ssl.key", kind: "text", expected: FILE, about: "The client's private key, PEM." },
-  {
-    path: "kafka.sasl.mechanism",
-    kind: "text",
-    expected: "plain, scram-sha-256 or scram-sha-512",
-    about: "How the client proves who it is.",
-    example: "scram-sha-512",
-  },
-  { path: "kafka.sasl.username", kind: "text", expected: "a user name", about: "SASL user.", example: "afterimage" },
-  {
-    path: "kafka.sasl.password",
-    kind: "text",
-    expected: "a text, in quotes when it has digits only",
-    about: "SASL password.",
-    secret: true,
-  },
-  { path: "kafka.sasl.passwordFile", kind: "text", expected: FILE, about: "File that holds the SASL password." },
+  ...KAFKA_SETTINGS,
   {
     path: "admin.host",
     kind: "text",

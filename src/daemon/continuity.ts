@@ -12,10 +12,14 @@ export const CAPTURE_ENDED = 0;
 type Facts = Pick<TableDescription, "oid" | "schema" | "table" | "publicationRel">;
 
 /**
- * Holds the schema in force of every captured table against the catalogue. Resolves with what an operator should know;
- * throws TABLE_RENAMED or TABLE_REPUBLISHED.
+ * Holds the schema in force of every captured table against the catalogue, and gives what an operator should know. Where
+ * such tables shall halt: throws TABLE_RENAMED or TABLE_REPUBLISHED.
  */
-export function checkContinuity(recorded: readonly TableSchema[], now: readonly Facts[]): string[] {
+export function checkContinuity(
+  recorded: readonly TableSchema[],
+  now: readonly Facts[],
+  onRewrite: "snapshot" | "halt" = "halt",
+): string[] {
   const byOid = new Map(now.map((table) => [table.oid, table]));
   return recorded.flatMap((schema) => {
     const table = byOid.get(schema.oid);
@@ -23,11 +27,15 @@ export function checkContinuity(recorded: readonly TableSchema[], now: readonly 
       return [`Table ${schema.table} was dropped; what was written to it until then is in the stream.`];
     }
     const name = formatTableName(table.schema, table.table);
-    if (name !== schema.table) {
-      throw renamed(schema.table, name);
+    if (onRewrite === "halt") {
+      if (name !== schema.table) {
+        throw renamed(schema.table, name);
+      }
+      checkMembership(schema, table.publicationRel);
+    } else if (name !== schema.table) {
+      return [`Table ${schema.table} is called ${name} now: what was written to it until then is in the stream.`];
     }
-    checkMembership(schema, table.publicationRel);
-    return table.publicationRel === schema.publicationRel
+    return table.publicationRel !== null || schema.publicationRel === null
       ? []
       : [`Table ${schema.table} left the publication: rows written since then are not in the stream.`];
   });

@@ -9,13 +9,14 @@ import { withSql } from "../source/session.ts";
 import { waitUntilInactive } from "../source/slot.ts";
 import { type AdminServer, startAdminServer } from "./admin-server.ts";
 import { backoffMs } from "./backoff.ts";
+import type { Before } from "./catalog-watch.ts";
 import { findingsError, runDoctor } from "./doctor.ts";
 import { decide, reported } from "./error-policy.ts";
-import { DESCRIBED, Lifecycle } from "./lifecycle.ts";
+import { DESCRIBED, Lifecycle, streamingState } from "./lifecycle.ts";
 import { type EpochWish, epochWish } from "./new-epoch.ts";
 import { SnapshotLog } from "./snapshot-log.ts";
 import type { SnapshotRequests } from "./snapshot-requests.ts";
-import type { DaemonStatus, State } from "./status.ts";
+import type { DaemonStatus } from "./status.ts";
 import { StatusBoard } from "./status-board.ts";
 import { StreamSession } from "./stream-session.ts";
 import { untilStopped } from "./until-stopped.ts";
@@ -56,6 +57,7 @@ class RunningDaemon implements Daemon {
   readonly #snapshotLog = new SnapshotLog();
   readonly #stopping = new AbortController();
   readonly #ended = Promise.withResolvers<void>();
+  readonly #before: Before = { unpublished: null };
   #session: StreamSession | null = null;
   /** It has streamed or stood by: the settings are right, and what fails from now on may pass. */
   #hasRun = false;
@@ -248,7 +250,7 @@ class RunningDaemon implements Daemon {
     } else {
       this.#hasRun = true;
       onStreaming();
-      this.#lifecycle.transitionTo(stateOf(session));
+      this.#lifecycle.transitionTo(streamingState(session.snapshots));
     }
     await this.#board.watch(session, running, (trouble) => this.#onLook(trouble), onNote);
   }
@@ -256,7 +258,8 @@ class RunningDaemon implements Daemon {
   async #open(): Promise<StreamSession> {
     const wish = this.#epochWish;
     const isNew = wish !== null && !wish.done;
-    const session = await StreamSession.open(this.#config, this.#stopping.signal, undefined, { wish });
+    const asked = { wish, before: this.#before };
+    const session = await StreamSession.open(this.#config, this.#stopping.signal, undefined, asked);
     if (isNew) {
       const { epoch } = session.progress;
       this.#logger.warn({ epoch, reason: wish.reason }, "a new epoch begins; every table is read again");
@@ -276,7 +279,7 @@ class RunningDaemon implements Daemon {
       this.#lifecycle.transitionTo("backing-off");
       this.#logger.warn({ code: trouble.code, advice: trouble.advice }, trouble.message);
     } else if (trouble === null && (runs || state === "backing-off") && this.#session !== null) {
-      this.#lifecycle.transitionTo(stateOf(this.#session));
+      this.#lifecycle.transitionTo(streamingState(this.#session.snapshots));
     }
   }
 
@@ -295,5 +298,3 @@ class RunningDaemon implements Daemon {
     await sleep(milliseconds, undefined, { signal: this.#stopping.signal }).catch(() => undefined); // the loop ends
   }
 }
-
-const stateOf = (session: StreamSession): State => (session.snapshots.length > 0 ? "snapshotting" : "streaming");

@@ -56,7 +56,7 @@ export async function openImagesOf(
   config: Config,
   client: pg.Client,
   connection: KafkaConnection,
-  { publisher: { progress }, captured, server, topics }: OpenProgress,
+  { publisher: { progress }, snapshots: { tables: captured }, server, topics }: OpenProgress,
 ): Promise<OpenImages | null> {
   if (config.images.length === 0) {
     return null;

@@ -47,7 +47,7 @@ export class KeylessReading {
     this.#watch.expect(await writers(oid));
     const begun = await this.#begin();
     if (begun === null) {
-      return !(await giveUp(this.#parts, oid));
+      return !(await giveUp(this.#parts, oid, this.#table.encoder.schema.table));
     }
     const onTheirWay = new OnTheirWay(this.#parts);
     const columns = this.#table.encoder.schema.columns.map(({ name }) => name);

@@ -56,3 +56,6 @@ export const DESCRIBED: Readonly<Record<State, string>> = {
   stopped: "stopped",
   halted: "halted",
 };
+
+export const streamingState = (snapshots: readonly unknown[]): State =>
+  snapshots.length > 0 ? "snapshotting" : "streaming";

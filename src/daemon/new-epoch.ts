@@ -19,11 +19,13 @@ import { describeTables, readPublishedTables, readServerIdentity } from "../sour
 import { readPublication } from "../source/publication.ts";
 import { dropSlot, readSlot } from "../source/slot.ts";
 import { CAPTURE_ENDED, checkContinuity, republished } from "./continuity.ts";
+import { whatWasMissed } from "./missed.ts";
 import { ensureSlot, publicationLost, slotLost } from "./open-slot.ts";
+import { refuseWithout } from "./snapshot-book.ts";
 import { planSnapshots } from "./snapshot-plan.ts";
 import { checkStart } from "./start-checks.ts";
 import { serverFacts } from "./start-position.ts";
-import { isExcluded, isSelected, type TableResolver } from "./table-resolver.ts";
+import { isExcluded, isSelected, newestByOid, type TableResolver } from "./table-resolver.ts";
 import { wallTime } from "./wall-time.ts";
 
 /** That a new epoch is to be begun: an operator's wish, or the WAL guard's. */
@@ -49,6 +51,7 @@ const MENDED = new Set([
   "PUBLICATION_CHANGED",
   "TABLE_RENAMED",
   "TABLE_REPUBLISHED",
+  "TABLE_REWRITTEN",
   "RESUME_MISMATCH",
 ]);
 
@@ -133,7 +136,7 @@ async function whatIsWrong(
 async function checkTables(
   client: pg.Client,
   connection: KafkaConnection,
-  { stream, tables }: Config,
+  { stream, tables, onRewrite }: Config,
   publication: number,
 ): Promise<void> {
   const latest = new Map<string, TableSchema>();
@@ -141,9 +144,15 @@ async function checkTables(
     latest.set(schema.table, schema);
   }
   const recorded = [...latest.values()].filter(({ table }) => !isExcluded(tables, parseTableName(table)));
-  const inForce = recorded.filter(({ publicationRel }) => publicationRel !== CAPTURE_ENDED);
+  const newest = newestByOid(recorded);
+  const inForce = recorded.filter(
+    ({ oid, schema, publicationRel }) => publicationRel !== CAPTURE_ENDED && newest.get(oid)!.schema === schema,
+  );
   const oids = inForce.map(({ oid }) => oid);
-  checkContinuity(inForce, await describeTables(client, publication, oids));
+  checkContinuity(inForce, await describeTables(client, publication, oids), onRewrite);
+  if (onRewrite === "snapshot") {
+    return; // a start reads such tables by itself
+  }
   const published = (await readPublishedTables(client, publication)).filter((table) => isSelected(tables, table));
   for (const schema of recorded) {
     const { schema: namespace, table } = parseTableName(schema.table);
@@ -171,7 +180,7 @@ export interface OpenedTables {
 
 /**
  * In one transaction: the epoch, its gaps, and what is to be read; a kill before it leaves the old epoch, which halts.
- * Throws TOPIC_RECREATED, TOPIC_MISSING, SNAPSHOT_NOT_ALLOWED and the errors of `TableResolver.register`.
+ * Throws TOPIC_RECREATED, TOPIC_MISSING, KEY_CHANGED, SNAPSHOT_NOT_ALLOWED and the errors of `TableResolver.register`.
  */
 export async function beginEpoch(parts: OpenTables, wish: EpochWish): Promise<OpenedTables> {
   const { publisher } = parts;
@@ -202,15 +211,25 @@ async function renewTables({ client, publication, resolver, topics }: OpenTables
     }
   }
   const published = (await readPublishedTables(client, publication)).filter((table) => resolver.isCaptured(table));
+  const before = new Map(resolver.latest().map((schema) => [schema.table, schema]));
   const { ended, renewed } = resolver.renew(published);
   const tables: CapturedTable[] = [];
   for (const table of published) {
     const resolution = await resolver.register(table);
     if (resolution.topic !== null) {
+      checkStillKeyed(before.get(resolution.encoder.schema.table), resolution);
       tables.push(resolution);
     }
   }
   return { tables, ended, fresh: [...ended, ...renewed, ...tables.map(({ encoder }) => encoder.schema)] };
+}
+
+/** Throws KEY_CHANGED: rows without a key can't follow rows that have one, in whatever epoch. */
+function checkStillKeyed(before: TableSchema | undefined, table: CapturedTable): void {
+  const missed = before === undefined ? null : whatWasMissed(before, table.encoder.schema);
+  if (missed !== null) {
+    refuseWithout({ onRewrite: "snapshot" }, table, missed);
+  }
 }
 
 interface Announcement {

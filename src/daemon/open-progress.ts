@@ -2,10 +2,9 @@
 // and halt on every difference between that and this server.
 import type pg from "pg";
 import type { CapturedTable } from "../capture/captured-table.ts";
-import type { Resolution } from "../capture/relation-cache.ts";
 import type { Config } from "../config/config.ts";
 import { AfterimageError } from "../errors.ts";
-import { formatTableName, parseTableName, transactionalIdOf } from "../event/identifier.ts";
+import { formatTableName, transactionalIdOf } from "../event/identifier.ts";
 import type { TableSchema } from "../event/schema.ts";
 import { failpoint } from "../failpoint.ts";
 import type { KafkaConnection } from "../kafka/connection.ts";
@@ -17,23 +16,17 @@ import { Topics } from "../sink/topics.ts";
 import { describeTables, readPublishedTables, readServerIdentity } from "../source/catalog.ts";
 import { type PublicationState, readPublication } from "../source/publication.ts";
 import { readSlot, type SlotState } from "../source/slot.ts";
-import { CAPTURE_ENDED, checkContinuity, republished } from "./continuity.ts";
+import { checkContinuity } from "./continuity.ts";
 import { decide } from "./error-policy.ts";
 import { beginEpoch, type EpochWish, type OpenedTables, type OpenTables } from "./new-epoch.ts";
 import { checkNothingPublished } from "./nothing-published.ts";
-import { addNewTables, nameUncaptured, publicationLost } from "./open-slot.ts";
+import { addTablesOf, readUnnamed } from "./open-slot.ts";
 import { sameSettings } from "./resume.ts";
 import { SnapshotBook } from "./snapshot-book.ts";
-import { nameLate, planSnapshots, readUnread } from "./snapshot-plan.ts";
-import {
-  checkStart,
-  publicationChanged,
-  publicationForeign,
-  type ServerFacts,
-  schemasMissing,
-} from "./start-checks.ts";
+import { checkStart, type ServerFacts, schemasMissing } from "./start-checks.ts";
 import { firstProgress, identityOf, nextEpoch, serverFacts } from "./start-position.ts";
-import { isExcluded, isSelected, TableResolver } from "./table-resolver.ts";
+import { asCaptured, checkTables } from "./start-tables.ts";
+import { TableResolver } from "./table-resolver.ts";
 
 export interface OpenProgress {
   readonly publisher: Publisher;
@@ -41,19 +34,13 @@ export interface OpenProgress {
   readonly topics: Topics;
   readonly server: ServerFacts;
   readonly snapshots: SnapshotBook;
-  /** The captured tables that are in the publication, by OID. */
-  readonly captured: ReadonlyMap<number, CapturedTable>;
   /**
-   * A captured table as the catalogue has it now; null when it is not published any more. Throws TABLE_RENAMED and
-   * TABLE_REPUBLISHED.
+   * A captured table as the catalogue has it now; null when it is not published any more, or not by that name. Throws
+   * TABLE_RENAMED and TABLE_REPUBLISHED where these halt.
    */
   describe(oid: number): Promise<CapturedTable | null>;
-  /** Whether a start would read a table that this one has not seen, among these or all (null). */
-  hasUnread(client: pg.Client, among: readonly number[] | null): Promise<boolean>;
   /** What the operator should know though it stops nothing. */
   readonly notes: readonly string[];
-  /** Looks again whether publication and tables are the same; throws what `checkContinuity` and `checkPublication` throw. */
-  verifyTables(client: pg.Client): Promise<string[]>;
 }
 
 /** How long one Kafka transaction may take before the broker ends it. */
@@ -129,7 +116,8 @@ async function checkedProgress(
   }
   failpoint("progress.checked");
   // Only now: a server that is not the stream's keeps its publication as it is.
-  await addNewTables(client, config, publication, identity.version);
+  const unnamed = await readUnnamed(client, config, publication);
+  await addTablesOf(client, config, publication, identity.version, unnamed);
   const progress =
     before === null
       ? { ...(stored ?? firstProgress(config.stream, server)), ...identityOf(server) }
@@ -148,134 +136,53 @@ async function checkedProgress(
   }
   const resolver = new TableResolver(client, publication.oid, config, topics, schemas);
   const parts = { client, publication: publication.oid, publisher, resolver, topics };
+  const settingsChanged = stored !== null && !sameSettings(stored.resume, server.resume);
   const { tables, notes } =
-    before === null
-      ? await recordTables(config, parts, schemas, stored !== null && !sameSettings(stored.resume, server.resume))
-      : await beginEpoch(parts, wish!);
-  const captured = new Map(tables.map((table) => [table.encoder.schema.oid, table]));
-  const goingOn = publisher.progress.snapshot.filter((entry) => captured.has(entry.oid));
-  const verifyTables = async (other: pg.Client) => {
-    const now = await checkPublication(other, config, server);
-    const inForce = resolver.inForce();
-    const oids = inForce.map((schema) => schema.oid);
-    const notes = checkContinuity(inForce, await describeTables(other, server.publication, oids));
-    const late = config.snapshot === "never" ? nameLate(inForce, captured) : [];
-    return [...notes, ...late, ...(await nameUncaptured(other, config, now))];
-  };
+    before === null ? await recordTables(config, parts, schemas, settingsChanged) : await beginEpoch(parts, wish!);
+  const published = new Set(tables.map(({ encoder }) => encoder.schema.oid));
+  const goingOn = publisher.progress.snapshot.filter((entry) => published.has(entry.oid));
   return {
     publisher,
     resolver,
     topics,
     server,
-    snapshots: new SnapshotBook(goingOn),
-    captured,
+    snapshots: new SnapshotBook(goingOn, tables, resolver.latest(), config),
     describe: async (table) => {
-      // One that was renamed is not gone: its rows are still to be read once it has its name again.
-      checkContinuity(
-        resolver.inForce().filter(({ oid }) => oid === table),
-        await describeTables(client, publication.oid, [table]),
-      );
       const [published] = await readPublishedTables(client, publication.oid, [table]);
-      return published === undefined ? null : asCaptured(await resolver.register(published));
+      const recorded = resolver.inForce().filter(({ oid }) => oid === table);
+      if (config.onRewrite === "halt") {
+        // One that was renamed is not gone: its rows are still to be read once it has its name again.
+        checkContinuity(recorded, await describeTables(client, publication.oid, [table]));
+      }
+      const isNamed =
+        published !== undefined && formatTableName(published.schema, published.table) === recorded[0]?.table;
+      return isNamed ? asCaptured(await resolver.register(published)) : null;
     },
-    hasUnread: async (other, among) =>
-      config.snapshot !== "never" && (await readUnread(other, publication.oid, resolver, config, among)).length > 0,
     notes,
-    verifyTables,
   };
 }
 
-/** Records the tables that are new, and which of them are to be read. */
+/** Records the tables that are new or were changed, and which of them are to be read. */
 async function recordTables(
   config: Config,
-  { client, publication, publisher, resolver, topics }: OpenTables,
+  parts: OpenTables,
   schemas: readonly TableSchema[],
   settingsChanged: boolean,
 ): Promise<OpenedTables> {
-  const { tables, ended, notes } = await checkTables(client, publication, resolver, topics, config, settingsChanged);
+  const { publisher } = parts;
+  const underWay = publisher.progress.snapshot;
+  const { tables, ended, notes, plan } = await checkTables(parts, config, {
+    settingsChanged,
+    underWay,
+    timeoutMs: TRANSACTION_TIMEOUT_MS,
+  });
   const known = new Set(schemas.map(({ schema }) => schema));
-  const fresh = tables.filter(({ encoder }) => !schemas.some(({ table }) => table === encoder.schema.table));
-  const plan = config.snapshot === "never" ? [] : await planSnapshots(client, fresh);
   const current = [...ended, ...tables.map(({ encoder }) => encoder.schema)];
   const unwritten = current.filter(({ schema }) => !known.has(schema));
   if (unwritten.length > 0) {
     // In one transaction: a table that is recorded and not planned would never be read.
-    const snapshot = [...publisher.progress.snapshot, ...plan];
-    await publisher.publish({ ...publisher.progress, snapshot, events: [] }, unwritten);
+    await publisher.publish({ ...publisher.progress, snapshot: plan, events: [] }, unwritten);
     failpoint("progress.schemas-stored");
   }
   return { tables, notes };
 }
-
-/** Throws PUBLICATION_LOST, PUBLICATION_FOREIGN or PUBLICATION_CHANGED. */
-async function checkPublication(
-  client: pg.Client,
-  { stream, postgres }: Config,
-  started: ServerFacts,
-): Promise<PublicationState> {
-  const publication = await readPublication(client, postgres.publication);
-  if (publication === null) {
-    throw publicationLost(stream, postgres.publication);
-  }
-  if (publication.oid !== started.publication) {
-    throw publicationForeign();
-  }
-  if (publication.xmin !== started.publicationXmin) {
-    throw publicationChanged(started.publicationXmin, publication.xmin);
-  }
-  return publication;
-}
-
-/**
- * Every table is the one it was, and so is its topic; only then new ones are recorded, and those that the configuration
- * excludes are ended.
- */
-async function checkTables(
-  client: pg.Client,
-  publication: number,
-  resolver: TableResolver,
-  topics: Topics,
-  { tables }: Config,
-  settingsChanged: boolean,
-): Promise<{ tables: CapturedTable[]; ended: TableSchema[]; notes: string[] }> {
-  const inForce = resolver.inForce();
-  const described = await describeTables(
-    client,
-    publication,
-    inForce.map(({ oid }) => oid),
-  );
-  const excluded = inForce.filter(({ oid, table }) => {
-    const name = parseTableName(table);
-    const ancestors = described.find((now) => now.oid === oid)?.ancestors ?? [];
-    // With the same settings as before a table that is not selected any more is a partition that was detached: what
-    // was written to it until then still counts.
-    return isExcluded(tables, name) || (settingsChanged && !isSelected(tables, { ...name, ancestors }));
-  });
-  const kept = inForce.filter((schema) => !excluded.includes(schema));
-  const notes = checkContinuity(kept, described);
-  await topics.verifyKept(kept, TRANSACTION_TIMEOUT_MS);
-  const latest = resolver.latest();
-  const captured = (await readPublishedTables(client, publication)).filter((table) => resolver.isCaptured(table));
-  for (const { oid, schema, table } of captured) {
-    const name = formatTableName(schema, table);
-    const recorded = latest.find((version) => version.table === name);
-    if (recorded !== undefined && (recorded.publicationRel === CAPTURE_ENDED || recorded.oid !== oid)) {
-      throw republished(name);
-    }
-  }
-  const ended = excluded.map((schema) => resolver.end(schema));
-  const registered: Resolution[] = [];
-  for (const table of captured) {
-    registered.push(await resolver.register(table));
-  }
-  return {
-    tables: registered.map(asCaptured).filter((table) => table !== null),
-    ended,
-    notes: [
-      ...notes,
-      ...ended.map(({ table }) => `Table ${table} is excluded now: its rows that are not published yet never will be.`),
-    ],
-  };
-}
-
-const asCaptured = (resolution: Resolution): CapturedTable | null => (resolution.topic === null ? null : resolution);

@@ -3,7 +3,6 @@ import type pg from "pg";
 import type { Config } from "../config/config.ts";
 import { matchesTable } from "../config/table-patterns.ts";
 import { AfterimageError, messageOf } from "../errors.ts";
-import { formatTableName } from "../event/identifier.ts";
 import { readCandidateTables, type TableDescription } from "../source/catalog.ts";
 import { type InspectedTable, inspectTables, judgeIdentity } from "../source/preflight-tables.ts";
 import {
@@ -100,20 +99,36 @@ export function streamLost(stream: string, error: Error): Error {
     : error;
 }
 
+/** Tables that match and that our publication does not name; none where it is the user's own, which is left alone. */
+export async function readUnnamed(
+  client: pg.Client,
+  config: Config,
+  publication: PublicationState,
+): Promise<TableDescription[]> {
+  if (!publication.ours) {
+    return [];
+  }
+  const named = await readNamedTables(client, publication.oid);
+  return (await readCandidateTables(client)).filter(
+    (table) => isSelected(config.tables, table) && !named.has(table.oid),
+  );
+}
+
 /**
- * Adds tables to our publication that match now and did not before, and that can be published without making the
- * application's statements fail; the preflight names the others. The user's own publication is left alone.
+ * Adds those tables to our publication that can be published without making the application's statements fail; gives
+ * the others, which the preflight names. `lockMs` as of `addTables`.
  */
-export async function addNewTables(
+export async function addTablesOf(
   client: pg.Client,
   config: Config,
   publication: PublicationState,
   version: number,
-): Promise<void> {
-  if (!publication.ours) {
-    return;
+  tables: readonly TableDescription[],
+  lockMs?: number,
+): Promise<TableDescription[]> {
+  if (tables.length === 0) {
+    return [];
   }
-  const named = await readNamedTables(client, publication.oid);
   const rules = {
     version,
     publishesChanges: publication.publishes.update || publication.publishes.delete,
@@ -124,31 +139,11 @@ export async function addNewTables(
       !table.owned ||
       judgeIdentity(table, { ...rules, keyless: matchesTable(config.keyless, table.schema, table.table) }) !== null,
   );
-  const fresh = (await readCandidateTables(client)).filter(
-    (table) => isSelected(config.tables, table) && !named.has(table.oid) && !unusable.some((one) => holds(table, one)),
-  );
+  const fresh = tables.filter((table) => !unusable.some((one) => holds(table, one)));
   if (fresh.length > 0) {
-    await addTables(client, config.postgres.publication, fresh);
+    await addTables(client, config.postgres.publication, fresh, lockMs);
   }
-}
-
-/** Tables that match and were made since the start: they are added to our publication by the next one. */
-export async function nameUncaptured(
-  client: pg.Client,
-  config: Config,
-  publication: PublicationState,
-): Promise<string[]> {
-  if (!publication.ours) {
-    return [];
-  }
-  const named = await readNamedTables(client, publication.oid);
-  const before = config.snapshot === "never" ? ", and rows written before that are not in the stream" : "";
-  return (await readCandidateTables(client))
-    .filter((table) => isSelected(config.tables, table) && !named.has(table.oid))
-    .map(
-      ({ schema, table }) =>
-        `Table ${formatTableName(schema, table)} matches but is not captured yet: the next start adds it${before}.`,
-    );
+  return tables.filter((table) => !fresh.includes(table));
 }
 
 /** Whether one is the other, or a partition of it. */

@@ -121,17 +121,18 @@ export function endSnapshot(
 }
 
 /**
- * Without a sweep: rows that were not read are no rows that are gone. With false when somebody else has ended the
- * snapshot meanwhile.
+ * Without a sweep: rows that were not read are no rows that are gone. Resolves with false when there is nothing to give
+ * up: somebody else has ended the snapshot meanwhile, or under another name the table has one of its own.
  */
 export async function giveUp(
   { book, ...parts }: PlacingParts & Pick<ReadingParts, "book">,
   oid: number,
+  name: string,
 ): Promise<boolean> {
   const generation = book.generation(oid);
   let ended = false;
   await placeAsking(parts, ZERO_LSN, () => {
-    ended = book.get(oid) !== undefined && book.generation(oid) === generation;
+    ended = book.get(oid)?.table === name && book.generation(oid) === generation;
     if (ended) {
       book.remove(oid);
     }

@@ -4,6 +4,7 @@ import type { Config } from "../config/config.ts";
 import type { FrameSource } from "../pipeline/parts.ts";
 import { Spool } from "../pipeline/spool.ts";
 import { StreamedSource } from "../pipeline/streamed-source.ts";
+import type { Before } from "./catalog-watch.ts";
 import type { EpochWish } from "./new-epoch.ts";
 import type { PlannedSkip } from "./skip-snapshots.ts";
 
@@ -18,12 +19,13 @@ export interface Lost {
   isOver: boolean;
 }
 
-/** What an operator asks of the session beside streaming. */
+/** What is asked of the session beside streaming, and what earlier ones know. */
 export interface Asked {
   readonly wish?: EpochWish | null;
   readonly skips?: readonly PlannedSkip[];
   /** Whether snapshots go on. */
   readonly reads?: boolean;
+  readonly before?: Before;
 }
 
 /** Closes it with the others; at once when an abort has closed those already. */

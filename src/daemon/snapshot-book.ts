@@ -1,7 +1,9 @@
 // How far the snapshots are, as the next progress record will say, and what the stream says of their tables meanwhile.
+// Also the one who begins a snapshot when events alone don't lead to the table any more.
 import type { CapturedTable } from "../capture/captured-table.ts";
 import type { CapturedEvent } from "../capture/sequencer.ts";
 import { keyToReadAgain, TableWatch } from "../capture/table-watch.ts";
+import type { TableSchema } from "../event/schema.ts";
 import {
   type KeyRange,
   type KeyTexts,
@@ -10,12 +12,31 @@ import {
   WHOLE_TABLE,
 } from "../event/snapshot-state.ts";
 import type { SnapshotSide } from "../pipeline/parts.ts";
+import { type Missed, missedError, whatWasMissed } from "./missed.ts";
+
+export interface BookRules {
+  readonly snapshot: "initial" | "never";
+  readonly onRewrite: "snapshot" | "halt";
+}
 
 /** Every progress record holds the keys to read again. Above so many characters of them the table is read anew. */
 export const MOST_AGAIN = 64 * 1024;
 
 export class SnapshotBook implements SnapshotSide {
+  /** The captured tables that can be read, by OID. */
+  readonly tables = new Map<number, CapturedTable>();
+  /** Called when a snapshot of a whole table has to begin, or to begin again. */
+  onBegun: (oid: number, why: string | null) => void = () => undefined;
+  /** What the operator should know. */
+  readonly notes: string[] = [];
+  readonly #rules: BookRules;
   #state: SnapshotState;
+  /** By name, what is known of a table where the stream stands. */
+  readonly #current = new Map<string, TableSchema>();
+  /** By name, what was announced, or had an event, last: an older version may still be in use. */
+  readonly #seen = new Map<string, TableSchema>();
+  /** Every name that a table had. */
+  readonly #names = new Map<number, string>();
   /** Keys to read again that are not in `#state` yet: one transaction may name very many. */
   readonly #noted = new Map<number, string[][]>();
   /** Characters of the keys to read again, where some were noted. */
@@ -25,8 +46,22 @@ export class SnapshotBook implements SnapshotSide {
   /** Tables that are being read now. */
   readonly #watches = new Map<number, TableWatch>();
 
-  constructor(state: SnapshotState) {
+  /** `recorded`: what is in force of every table; `tables`: those of them that are there. */
+  constructor(
+    state: SnapshotState,
+    tables: Iterable<CapturedTable>,
+    recorded: readonly TableSchema[] = [],
+    rules: BookRules = { snapshot: "initial", onRewrite: "snapshot" },
+  ) {
     this.#state = state;
+    this.#rules = rules;
+    for (const schema of recorded.toSorted((a, b) => a.schema - b.schema)) {
+      this.#know(schema);
+    }
+    for (const table of tables) {
+      this.tables.set(table.encoder.schema.oid, table);
+      this.#know(table.encoder.schema);
+    }
   }
 
   get state(): SnapshotState {
@@ -40,7 +75,41 @@ export class SnapshotBook implements SnapshotSide {
     return this.#state;
   }
 
+  /** Throws KEY_CHANGED, TABLE_REPUBLISHED or TABLE_REWRITTEN where reading the table is not possible or not wanted. */
+  announced(table: CapturedTable): void {
+    const { encoder } = table;
+    const { schema } = encoder;
+    if (this.#seen.get(schema.table) === schema) {
+      return;
+    }
+    this.#seen.set(schema.table, schema);
+    const before = this.#current.get(schema.table);
+    if (before === undefined) {
+      this.#meet(table);
+      return;
+    }
+    // What is older tells nothing of the catalogue that is not known already.
+    const isOlder = schema.schema < before.schema;
+    const { rows, publicationRel } = before;
+    const former = this.#names.get(schema.oid);
+    const missed =
+      !isOlder && former !== undefined && former !== schema.table
+        ? ({ code: "TABLE_REPUBLISHED", why: `it was called ${former} before` } as const)
+        : whatWasMissed(before, isOlder ? { ...schema, rows, publicationRel } : schema);
+    if (missed !== null) {
+      refuseWithout(this.#rules, table, missed);
+    }
+    if (missed !== null || !isOlder) {
+      this.#know(schema);
+      this.tables.set(schema.oid, table);
+    }
+    if (missed !== null) {
+      this.#begin(table, missed.why);
+    }
+  }
+
   note(event: CapturedEvent): void {
+    this.announced(event.table);
     if (this.#state.length === 0) {
       return;
     }
@@ -123,8 +192,7 @@ export class SnapshotBook implements SnapshotSide {
     const weight = (this.#weights.get(oid) ?? weigh(entry.again)) + weigh([key]);
     if (weight > MOST_AGAIN) {
       // What is read from here on sees all that is streamed by then.
-      this.#noted.delete(oid);
-      this.#generations.set(oid, this.generation(oid) + 1);
+      this.#forget(oid);
       this.change(oid, { ranges: [WHOLE_TABLE], again: [], rows: 0 });
       return;
     }
@@ -132,6 +200,45 @@ export class SnapshotBook implements SnapshotSide {
     const noted = this.#noted.get(oid) ?? [];
     noted.push(key);
     this.#noted.set(oid, noted);
+  }
+
+  /** What was read of the table so far counts no more. */
+  #forget(oid: number): void {
+    this.#noted.delete(oid);
+    this.#weights.delete(oid);
+    this.#generations.set(oid, this.generation(oid) + 1);
+  }
+
+  #begin(table: CapturedTable, why: string | null): void {
+    const { oid, table: name } = table.encoder.schema;
+    for (const entry of this.state.filter((one) => one.oid === oid || one.table === name)) {
+      this.#forget(entry.oid);
+    }
+    const others = this.state.filter((entry) => entry.oid !== oid && entry.table !== name);
+    this.#state = [...others, toBeRead(table)];
+    this.onBegun(oid, why);
+  }
+
+  #know(schema: TableSchema): void {
+    this.#current.set(schema.table, schema);
+    this.#names.set(schema.oid, schema.table);
+  }
+
+  /** A name that is new to the stream. */
+  #meet(table: CapturedTable): void {
+    const { schema } = table.encoder;
+    const former = this.#names.get(schema.oid);
+    this.#know(schema);
+    this.tables.set(schema.oid, table);
+    if (former !== undefined) {
+      this.#begin(table, `it was called ${former} before`);
+    } else if (mayHoldMore(schema)) {
+      this.#begin(table, null);
+    } else if (this.#rules.snapshot === "never" && schema.publicationRel !== null) {
+      this.notes.push(
+        `Table ${schema.table} came into the publication while the daemon runs: rows that it held before are read only when asked for (afterimage snapshot ${schema.table}).`,
+      );
+    }
   }
 }
 
@@ -146,6 +253,29 @@ function isBegun({ ranges, rows }: TableSnapshot): boolean {
 
 const weigh = (keys: readonly (readonly string[])[]): number =>
   keys.reduce((sum, key) => key.reduce((length, text) => length + text.length, sum), 0);
+
+/**
+ * Whether a table that is met by its first row holds rows that the stream doesn't, though everything is published from
+ * its making on: not when it has the file that it was made with. Of other new tables a start reads the rows.
+ */
+function mayHoldMore({ publicationRel, oid, rows }: TableSchema): boolean {
+  return publicationRel === null && rows !== undefined && (rows.file !== oid || rows.filled.length > 0);
+}
+
+/** Throws when the table shall not be read anew, or has lost its key. */
+export function refuseWithout(
+  { onRewrite }: Pick<BookRules, "onRewrite">,
+  { encoder }: CapturedTable,
+  missed: Missed,
+): void {
+  const hasLostKey = missed.code === "KEY_CHANGED" && !encoder.hasKey;
+  if (hasLostKey || onRewrite === "halt") {
+    throw missedError(encoder.schema.table, missed, hasLostKey ? REMEDY_WITHOUT_KEY : undefined);
+  }
+}
+
+const REMEDY_WITHOUT_KEY =
+  "Rows without a key can't follow rows that have one in the same topic. Give it the key back, or rebuild the stream: afterimage drop STREAM --topics, then start.";
 
 /** A table before anything of it was read. */
 export function toBeRead(

@@ -6,13 +6,18 @@ import type { Config } from "../config/config.ts";
 import { matchesTable } from "../config/table-patterns.ts";
 import { AfterimageError, messageOf } from "../errors.ts";
 import { formatTableName, parseTableName, quoteIdentifier } from "../event/identifier.ts";
-import type { TableSchema } from "../event/schema.ts";
 import type { SnapshotState, TableSnapshot } from "../event/snapshot-state.ts";
-import { type PublishedTable, readPublishedOids, readPublishedTables } from "../source/catalog.ts";
+import {
+  type PublishedTable,
+  readPublishedOids,
+  readPublishedTables,
+  type TableDescription,
+} from "../source/catalog.ts";
 import { errorCode, type LongQuery } from "../source/session.ts";
 import { notAllowedToRead } from "../source/snapshot-reader.ts";
 import { readWriters } from "../source/table-writers.ts";
 import { toBeRead } from "./snapshot-book.ts";
+import type { ServerFacts } from "./start-checks.ts";
 import type { TableResolver } from "./table-resolver.ts";
 
 /** A lock, or millions of dead rows, shall not hold up the start. */
@@ -40,40 +45,37 @@ export async function planSnapshots(
 }
 
 /**
- * Tables that came into the publication and have no record yet, with which a start would read their rows; among these,
- * or all (null).
+ * Tables that are new in the publication, among these or all (null), with which a start would read their rows: neither
+ * they nor their names were in the stream before.
  */
 export async function readUnread(
   client: pg.Client,
-  publication: number,
-  resolver: TableResolver,
-  { keyless }: Pick<Config, "keyless">,
+  { server: { publication }, resolver }: { server: Pick<ServerFacts, "publication">; resolver: TableResolver },
+  { keyless, snapshot }: Pick<Config, "keyless" | "snapshot">,
   among: readonly number[] | null,
 ): Promise<PublishedTable[]> {
+  if (snapshot === "never") {
+    return [];
+  }
   const recorded = resolver.latest();
   const candidates = await readPublishedOids(client, publication, among);
   const unknown = candidates.filter((candidate) => !recorded.some(({ oid }) => oid === candidate));
   const tables = unknown.length === 0 ? [] : await readPublishedTables(client, publication, unknown);
   return tables.filter((table) => {
     const name = formatTableName(table.schema, table.table);
-    const halts = table.identity === "f" && table.primaryKey?.immediate === false;
     return (
-      resolver.isCaptured(table) &&
-      !recorded.some((one) => one.table === name) &&
-      // A start would halt over it, and this run goes on for as long as nobody writes to it.
-      (!halts || matchesTable(keyless, table.schema, table.table))
+      resolver.isCaptured(table) && !recorded.some((one) => one.table === name) && !haltsWhenWritten(table, keyless)
     );
   });
 }
 
-/** Tables that were added to the publication since the start: known by their first change, so no start plans them. */
-export function nameLate(inForce: readonly TableSchema[], atStart: ReadonlyMap<number, unknown>): string[] {
-  return inForce
-    .filter(({ oid, publicationRel }) => publicationRel !== null && !atStart.has(oid))
-    .map(
-      ({ table }) =>
-        `Table ${table} came into the publication while the daemon runs: rows that it held before are read only when asked for, after the next start (afterimage snapshot ${table}).`,
-    );
+/** A start would halt over it, and a run goes on for as long as nobody writes to it. */
+export function haltsWhenWritten(
+  table: Pick<TableDescription, "schema" | "table" | "identity" | "primaryKey">,
+  keyless: readonly string[],
+): boolean {
+  const { identity, primaryKey } = table;
+  return identity === "f" && primaryKey?.immediate === false && !matchesTable(keyless, table.schema, table.table);
 }
 
 async function isEmpty(client: pg.Client, { encoder }: CapturedTable): Promise<boolean> {

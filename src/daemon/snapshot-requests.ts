@@ -12,7 +12,7 @@ import { toBeRead } from "./snapshot-book.ts";
 import { checkCondition, estimateRows } from "./snapshot-plan.ts";
 import type { SnapshotterParts } from "./snapshotter.ts";
 
-interface RequestParts extends Pick<SnapshotterParts, "config" | "connect" | "book" | "tables" | "place" | "onLost"> {
+interface RequestParts extends Pick<SnapshotterParts, "config" | "connect" | "book" | "place" | "onLost"> {
   /** Aborts when the run ends. */
   readonly over: AbortSignal;
   /** Begins what was put into the book; resolves once that is durable. */
@@ -100,14 +100,14 @@ export class SnapshotRequests {
   }
 
   #tableOf(name: string): CapturedTable {
-    const tables = [...this.#parts.tables.values()];
+    const tables = [...this.#parts.book.tables.values()];
     const named = (wanted: string) => tables.find(({ encoder }) => encoder.schema.table === wanted);
     const table = named(name) ?? named(`public.${name}`);
     if (table === undefined) {
       throw new AfterimageError(
         "SNAPSHOT_TABLE_UNKNOWN",
         `Table ${name} is not captured by this stream.`,
-        "Name a table that afterimage status lists, with its schema; one that is new is captured from the next start on.",
+        "Name a table that afterimage status lists, with its schema; one that is new is taken up within seconds.",
       );
     }
     return table;

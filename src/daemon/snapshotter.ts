@@ -29,8 +29,6 @@ export interface SnapshotterParts {
   readonly book: SnapshotBook;
   readonly publication: number;
   readonly epoch: number;
-  /** The tables that can be read, by OID. */
-  readonly tables: ReadonlyMap<number, CapturedTable>;
   readonly describe: (oid: number) => Promise<CapturedTable | null>;
   readonly place: (after: Lsn, build: BuildEvents) => Promise<void>;
   readonly ask: () => void;
@@ -70,6 +68,7 @@ export class Snapshotter {
   readonly #over = new AbortController();
   readonly #work = new Map<number, Work>();
   readonly #workers = new Set<Promise<void>>();
+  #reads = false;
   /** Why there is no connection to read over; null when there is one, or none was asked for. */
   #unconnected: string | null = null;
   /** What the operator should know of snapshots that were given up. */
@@ -78,6 +77,10 @@ export class Snapshotter {
 
   constructor(parts: SnapshotterParts) {
     this.#parts = parts;
+    parts.book.onBegun = (oid, why) => {
+      this.#open(oid, why).catch(() => undefined); // the run tells why it ended
+      this.#employ();
+    };
     this.requests = new SnapshotRequests({
       ...parts,
       over: this.#over.signal,
@@ -95,9 +98,8 @@ export class Snapshotter {
     for (const { oid } of this.#parts.book.state) {
       this.#open(oid).catch(() => undefined); // the run tells why it ended
     }
-    if (read) {
-      this.#employ();
-    }
+    this.#reads = read;
+    this.#employ();
   }
 
   async close(): Promise<void> {
@@ -123,23 +125,24 @@ export class Snapshotter {
   }
 
   /** Everything after this gap is either read or streamed. A snapshot of some rows only has none. */
-  #open(oid: number): Promise<void> {
-    const { book, place, tables, epoch } = this.#parts;
+  #open(oid: number, why: string | null = null): Promise<void> {
+    const { book, place, epoch } = this.#parts;
     return place(ZERO_LSN, (lsn, next) => {
       const entry = book.get(oid);
-      const table = tables.get(oid)!;
+      const table = book.tables.get(oid)!;
       // The reading of a table without a key puts its gap itself.
       if (entry === undefined || entry.since !== null || entry.where !== null || !table.encoder.hasKey) {
         return [];
       }
       const sequence = next();
       book.change(oid, { since: sequence });
-      return [encodeGapEvent(table, REASON, { sequence, epoch, lsn, timestamp: wallTime() })];
+      const reason = why === null ? REASON : `${REASON} (${why})`;
+      return [encodeGapEvent(table, reason, { sequence, epoch, lsn, timestamp: wallTime() })];
     });
   }
 
   #employ(): void {
-    if (this.#over.signal.aborted) {
+    if (!this.#reads || this.#over.signal.aborted) {
       return;
     }
     while (this.#workers.size < this.#wanted()) {
@@ -238,9 +241,10 @@ export class Snapshotter {
     }
   }
 
-  #begin({ oid, rows }: TableSnapshot): Work {
-    const { book, tables } = this.#parts;
-    const share = tables.get(oid)!.encoder.hasKey ? new TableShare(book, oid) : null;
+  #begin(entry: TableSnapshot): Work {
+    const { oid, rows } = entry;
+    const { book } = this.#parts;
+    const share = book.tables.get(oid)!.encoder.hasKey ? new TableShare(book, entry) : null;
     const cancelled = new AbortController();
     const work: Work = { begun: performance.now(), rowsBefore: rows, cancelled, share, hands: new Map() };
     this.#work.set(oid, work);
@@ -248,7 +252,7 @@ export class Snapshotter {
   }
 
   #reading(client: pg.Client, { oid, rows, where }: TableSnapshot, work: Work): TableReading | KeylessReading {
-    const { config, publication, tables } = this.#parts;
+    const { config, publication, book } = this.#parts;
     const { share, cancelled, hands } = work;
     const parts = {
       ...this.#parts,
@@ -262,10 +266,10 @@ export class Snapshotter {
       signal: AbortSignal.any([this.#over.signal, cancelled.signal]),
     };
     if (share === null) {
-      return new KeylessReading(parts, tables.get(oid)!);
+      return new KeylessReading(parts, book.tables.get(oid)!);
     }
     const idle = () => config.snapshotConnections - Math.max(this.#workers.size, this.#wanted());
-    return new TableReading({ ...parts, share, where, idle, employ: () => this.#employ() }, tables.get(oid)!);
+    return new TableReading({ ...parts, share, where, idle, employ: () => this.#employ() }, book.tables.get(oid)!);
   }
 }
 

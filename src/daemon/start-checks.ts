@@ -9,6 +9,8 @@ export interface ServerFacts {
   readonly systemId: string;
   readonly timeline: number;
   readonly database: number;
+  /** Such as 180004. */
+  readonly version: number;
   readonly insertLsn: Lsn;
   readonly slot: string;
   readonly confirmedFlushLsn: Lsn;

@@ -17,7 +17,6 @@ const STALE_MS = 3_000;
 const RATE_TICKS = 10;
 
 const NO_SNAPSHOT = "Rows that a table held before it was captured are not read (snapshot: never).";
-const NEW_TABLES = "A table made while the daemon runs is captured from the next start on.";
 
 export class StatusBoard {
   readonly notes: string[];
@@ -35,7 +34,7 @@ export class StatusBoard {
   constructor({ stream, snapshot }: Pick<Config, "stream" | "snapshot">, version: string) {
     this.#stream = stream;
     this.#version = version;
-    this.notes = snapshot === "never" ? [NO_SNAPSHOT, NEW_TABLES] : [NEW_TABLES];
+    this.notes = snapshot === "never" ? [NO_SNAPSHOT] : [];
   }
 
   sessionStarted(session: StreamSession): void {

@@ -18,6 +18,7 @@ import { cancelStatement, closeSql, errorCode, isConnectionLoss } from "../sourc
 import { SilenceWatch } from "../source/silence-watch.ts";
 import { readSlotLag } from "../source/slot.ts";
 import { readRetention, type WalRetention } from "../source/wal-retention.ts";
+import { CatalogWatch, lookBefore } from "./catalog-watch.ts";
 import { type Connections, SERVERS } from "./connections.ts";
 import { openImagesOf } from "./imaged-tables.ts";
 import { prepareEpoch } from "./new-epoch.ts";
@@ -27,6 +28,7 @@ import { kafkaSettings } from "./preflight-kafka.ts";
 import { type Asked, keep, type Lost, openSource } from "./resources.ts";
 import { endWith } from "./shutdown-drain.ts";
 import { snapshotsOfSkipped } from "./skip-snapshots.ts";
+import { readUnread } from "./snapshot-plan.ts";
 import type { SnapshotRequests } from "./snapshot-requests.ts";
 import { Snapshotter } from "./snapshotter.ts";
 import type { SnapshotStatus } from "./status.ts";
@@ -47,6 +49,7 @@ interface SessionParts {
   readonly snapshotter: Snapshotter;
   readonly images: Images | null;
   readonly reads: boolean;
+  readonly watch: CatalogWatch;
 }
 
 export class StreamSession {
@@ -105,7 +108,7 @@ export class StreamSession {
     lost: Lost,
     signal: AbortSignal,
     connections: Connections,
-    { wish = null, skips = [], reads = true }: Asked,
+    { wish = null, skips = [], reads = true, before = { unpublished: null } }: Asked,
   ): Promise<StreamSession> {
     const name = `afterimage ${config.stream}`;
     const onLost = (error: Error) => lost.onLost(error);
@@ -140,11 +143,12 @@ export class StreamSession {
     const feedback = new Feedback((update) => stream.sendStatusUpdate(update));
     await keep(resources, async () => feedback.stop());
     feedback.start();
-    const watch = new SilenceWatch(stream, () => feedback.ask());
-    await keep(resources, async () => watch.stop());
-    watch.start(stream.silenceMs);
+    const silence = new SilenceWatch(stream, () => feedback.ask());
+    await keep(resources, async () => silence.stop());
+    silence.start(stream.silenceMs);
 
     const progress = await openProgress(config, catalog, connection, lost, wish);
+    await lookBefore(sensor, config, progress.server, before);
     const opened = await openImagesOf(config, catalog, connection, progress);
     await keep(resources, async () => opened?.[Symbol.dispose]());
     const images = opened?.images ?? null;
@@ -156,7 +160,7 @@ export class StreamSession {
       resume: { ...progress.publisher.progress, confirmedFlushLsn: progress.server.confirmedFlushLsn },
       snapshot: progress.snapshots,
       resolve: async (relation) => {
-        if (await progress.hasUnread(catalog, [relation.oid])) {
+        if ((await readUnread(catalog, progress, config, [relation.oid])).length > 0) {
           // Its gap has to stand before this row, and only a start can put it there. The transaction is sent again.
           pipeline.stop();
           return new Promise<never>(() => undefined);
@@ -183,7 +187,6 @@ export class StreamSession {
       book: progress.snapshots,
       publication: progress.server.publication,
       epoch: progress.publisher.progress.epoch,
-      tables: progress.captured,
       describe: (oid) => throughAbsence(() => progress.describe(oid), absence),
       place: (after, build) => pipeline.place(after, build),
       ask: () => feedback.ask(),
@@ -192,7 +195,8 @@ export class StreamSession {
       fail: (error) => endWith(pipeline, error),
     });
     await keep(resources, () => snapshotter.close());
-    const parts = { pipeline, progress, feedback, sensor, slot, absence, snapshotter, images, reads };
+    const watch = new CatalogWatch(config, progress, pipeline, () => feedback.ask(), before);
+    const parts = { pipeline, progress, feedback, sensor, slot, absence, snapshotter, images, reads, watch };
     return new StreamSession(resources, parts);
   }
 
@@ -277,11 +281,8 @@ export class StreamSession {
     try {
       await this.#parts.progress.topics.verifyUnchanged();
       this.#parts.absence.answered();
-      const notes = await this.#parts.progress.verifyTables(this.#parts.sensor);
+      const notes = await this.#parts.watch.look(this.#parts.sensor);
       failpoint("session.continuity-looked");
-      if (await this.#parts.progress.hasUnread(this.#parts.sensor, null)) {
-        this.stop();
-      }
       return [...notes, ...this.#parts.snapshotter.notes, ...(this.#parts.images?.notes(this.snapshots) ?? [])];
     } catch (error) {
       // A lost connection ends the session by itself, after what is to be done before; a Kafka that is away for a while

@@ -56,6 +56,7 @@ export interface TableParts extends ReadingParts {
 export class TableReading {
   readonly #parts: TableParts;
   readonly #named: ReadableTable;
+  readonly #name: string;
   readonly #onTheirWay: OnTheirWay;
   #table: CapturedTable;
   /** The shape that `#table` was made of. */
@@ -66,6 +67,7 @@ export class TableReading {
     const { oid, table: name } = table.encoder.schema;
     this.#parts = parts;
     this.#table = table;
+    this.#name = name;
     this.#named = { oid, ...parseTableName(name) };
     this.#onTheirWay = new OnTheirWay(parts);
   }
@@ -86,7 +88,7 @@ export class TableReading {
       if (chunk === null) {
         await this.#onTheirWay.arrived();
         share.left(this);
-        return !(await giveUp(this.#parts, oid));
+        return !(await giveUp(this.#parts, oid, this.#name));
       }
       await this.#onTheirWay.put(chunk.after, (lsn, next) => this.#build(chunk, lsn, next));
     }
@@ -157,6 +159,10 @@ export class TableReading {
         const missing = window.missing(start.sight);
         if (missing.length === 0 && start.shape === this.#shape) {
           waits(null);
+          if (share.entry === undefined) {
+            await reader.end();
+            return null;
+          }
           const table = this.#table;
           const generation = wanted.range?.generation ?? book.generation(this.#named.oid);
           const chunk = await this.#readRows(wanted);
@@ -235,7 +241,11 @@ export class TableReading {
   #build(chunk: CountedChunk, lsn: Lsn, next: () => number): EncodedEvent[] {
     const { book, epoch, share } = this.#parts;
     const { oid } = this.#named;
-    if (book.generation(oid) !== chunk.generation) {
+    if (share.entry !== undefined && book.generation(oid) === chunk.generation) {
+      // Under another key, or of another table, these rows don't follow what stands before: then they are given up.
+      book.announced(chunk.table);
+    }
+    if (share.entry === undefined || book.generation(oid) !== chunk.generation) {
       share.watch.close(chunk.window, null);
       return [];
     }

@@ -1,20 +1,22 @@
 // Relation → table: is it captured, which topic, which schema id. Keeps every schema the stream has recorded.
 import type pg from "pg";
 import type { Resolution } from "../capture/relation-cache.ts";
-import { sameShape, shapeOf, type TableShape } from "../capture/table-shape.ts";
+import { keyOf, sameShape, shapeOf, type TableShape } from "../capture/table-shape.ts";
 import { matchesTable } from "../config/table-patterns.ts";
 import { formatTableName, parseTableName } from "../event/identifier.ts";
 import { ZERO_LSN } from "../event/lsn.ts";
 import { RowEncoder } from "../event/row-encoder.ts";
-import type { TableSchema } from "../event/schema.ts";
+import { holdsSameRows, type RowsState, type TableSchema } from "../event/schema.ts";
 import type { Relation } from "../pgoutput/messages.ts";
 import type { Topics } from "../sink/topics.ts";
 import { describeTable, type PublishedTable, readTypeNames, type TableDescription } from "../source/catalog.ts";
-import { CAPTURE_ENDED, checkMembership, renamed, republished } from "./continuity.ts";
+import { readRowsStates } from "../source/rows-state.ts";
+import { CAPTURE_ENDED, renamed } from "./continuity.ts";
 
 export interface TableSelection {
   readonly tables: readonly string[];
   readonly keyless: readonly string[];
+  readonly onRewrite: "snapshot" | "halt";
 }
 
 export class TableResolver {
@@ -47,9 +49,13 @@ export class TableResolver {
     return [...this.#versions.values()].map((versions) => versions.at(-1)!);
   }
 
-  /** The schemas in force of the tables that are captured. */
+  /** The schemas in force of the tables that are captured: of one that was renamed only that of its last name. */
   inForce(): TableSchema[] {
-    return this.latest().filter(({ publicationRel }) => publicationRel !== CAPTURE_ENDED);
+    const latest = this.latest();
+    const newest = newestByOid(latest);
+    return latest.filter(
+      ({ oid, schema, publicationRel }) => publicationRel !== CAPTURE_ENDED && newest.get(oid)!.schema === schema,
+    );
   }
 
   /** The tables that are captured now, with their topics. */
@@ -65,10 +71,14 @@ export class TableResolver {
   }
 
   /**
-   * What to do with rows of this relation. Throws the errors of `shapeOf` and `Topics.ensureTable`, TABLE_RENAMED and
-   * TABLE_REPUBLISHED.
+   * What to do with rows of this relation. Throws the errors of `shapeOf` and `Topics.ensureTable`, and TABLE_RENAMED
+   * when renamed tables shall halt.
    */
-  async resolve(relation: Relation): Promise<Resolution> {
+  resolve(relation: Relation): Promise<Resolution> {
+    return this.#resolve(relation, false);
+  }
+
+  async #resolve(relation: Relation, keepKey: boolean): Promise<Resolution> {
     const described = await describeTable(this.#client, this.#publication, relation.oid);
     const name = formatTableName(relation.schema, relation.table);
     const previous = this.#versions.get(name)?.at(-1) ?? null;
@@ -86,12 +96,16 @@ export class TableResolver {
       const shape = shapeOf(relation, UNKNOWN, null, typeNames, relation.identity === "f");
       return { encoder: new RowEncoder({ ...shape, schema: 0, topicId: "" }), topic: null };
     }
-    this.#checkSameTable(name, relation.oid, previous);
-    if (previous !== null && described !== null) {
-      checkMembership(previous, described.publicationRel);
-    }
+    const rows = (await readRowsStates(this.#client, this.#publication, [relation.oid])).get(relation.oid);
+    this.#checkName(name, relation.oid);
     const keyless = matchesTable(this.#selection.keyless, relation.schema, relation.table);
-    const shape = shapeOf(relation, described, previous, typeNames, keyless);
+    const facts = described === null ? null : { ...described, rows };
+    let shape = shapeOf(relation, facts, previous?.oid === relation.oid ? previous : null, typeNames, keyless);
+    if (keepKey && previous !== null && keyOf(previous).join("\0") !== keyOf(shape).join("\0")) {
+      const { table, oid, identity, readAt, columns } = previous;
+      const { publicationRel } = shape;
+      shape = { table, oid, publicationRel, identity, readAt, rows, columns };
+    }
     const topicName = this.#topics.nameOf(relation.schema, relation.table);
     if (previous === null) {
       await this.#topics.checkUnused(topicName);
@@ -101,10 +115,13 @@ export class TableResolver {
     return { encoder: new RowEncoder(schema), topic: topic.name, partitions: topic.partitions };
   }
 
-  /** The schema of a published table before its first row, so that its continuity is recorded from the start. */
-  async register(table: PublishedTable): Promise<Resolution> {
+  /**
+   * The schema of a published table before its first row, so that its continuity is recorded from the start. `keepKey`:
+   * rows may still come that are older than another key that it has by now.
+   */
+  async register(table: PublishedTable, { keepKey = false } = {}): Promise<Resolution> {
     const marked = table.identity === "d" ? table.primaryKey : table.identity === "i" ? table.identityIndex : null;
-    return this.resolve({
+    const relation: Relation = {
       kind: "relation",
       oid: table.oid,
       schema: table.schema,
@@ -114,7 +131,16 @@ export class TableResolver {
         ...column,
         identity: table.identity === "f" || (marked?.immediate === true && marked.columns.includes(column.name)),
       })),
-    });
+    };
+    return this.#resolve(relation, keepKey);
+  }
+
+  /** The same table as it was recorded last, with what the catalogue says now of its rows and of its publication. */
+  async observed(schema: TableSchema, publicationRel: number | null, rows: RowsState): Promise<Resolution> {
+    const name = parseTableName(schema.table);
+    const topic = await this.#topics.ensureTable(this.#topics.nameOf(name.schema, name.table));
+    const version = this.#versionOf({ ...schema, publicationRel: publicationRel ?? schema.publicationRel, rows });
+    return { encoder: new RowEncoder(version), topic: topic.name, partitions: topic.partitions };
   }
 
   /** A record that ends the capture of a table that the configuration now excludes. */
@@ -146,12 +172,26 @@ export class TableResolver {
     return { ended, renewed };
   }
 
-  // An old shape is announced again when WAL is sent a second time: it keeps its id.
+  // An old shape is announced again when WAL is sent a second time: it keeps its id. Not one from before the table had
+  // another key, or was another table: the record written last has to tell which of them the last events are of.
   #versionOf(shape: TableShape & { topicId: string }): TableSchema {
-    const known = this.#versions.get(shape.table)?.findLast((version) => sameShape(version, shape));
+    const versions = this.#versions.get(shape.table) ?? [];
+    const other = versions.findLastIndex(
+      (version) => version.oid !== shape.oid || keyOf(version).join("\0") !== keyOf(shape).join("\0"),
+    );
+    const known = versions.slice(other + 1).findLast((version) => sameShape(version, shape));
+    if (known !== undefined && newestByOid(this.latest()).get(shape.oid)!.table !== shape.table) {
+      return this.#added(shape); // it was called otherwise in between
+    }
     if (known !== undefined) {
       return known;
     }
+    const last = versions.at(-1);
+    // What was read of key and columns then still holds, for rows that were written since too.
+    return this.#added(last !== undefined && holdsSameRows(last, shape) ? { ...shape, readAt: last.readAt } : shape);
+  }
+
+  #added(shape: TableShape & { topicId: string }): TableSchema {
     const schema = { ...shape, schema: this.#nextId };
     this.#record(schema);
     return schema;
@@ -167,15 +207,24 @@ export class TableResolver {
     this.#nextId = Math.max(this.#nextId, schema.schema + 1);
   }
 
-  #checkSameTable(name: string, oid: number, previous: TableSchema | null): void {
-    const before = this.inForce().find((schema) => schema.oid === oid && schema.table !== name);
-    if (before !== undefined) {
-      throw renamed(before.table, name);
-    }
-    if (previous !== null && previous.oid !== oid) {
-      throw republished(name);
+  /** Under its new name it is a table of its own, unless it shall halt. */
+  #checkName(name: string, oid: number): void {
+    const former = this.inForce().find((schema) => schema.oid === oid && schema.table !== name);
+    if (former !== undefined && this.#selection.onRewrite === "halt") {
+      throw renamed(former.table, name);
     }
   }
+}
+
+/** What was recorded last of each table, under whatever name. */
+export function newestByOid(latest: readonly TableSchema[]): ReadonlyMap<number, TableSchema> {
+  const newest = new Map<number, TableSchema>();
+  for (const schema of latest) {
+    if ((newest.get(schema.oid)?.schema ?? 0) < schema.schema) {
+      newest.set(schema.oid, schema);
+    }
+  }
+  return newest;
 }
 
 const UNKNOWN = { publicationRel: null, primaryKey: null, identityIndex: null, readAt: ZERO_LSN };

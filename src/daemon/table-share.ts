@@ -22,6 +22,7 @@ export class TableShare {
   readonly watch: TableWatch;
   readonly #book: SnapshotBook;
   readonly #oid: number;
+  readonly #name: string;
   readonly #taken = new Set<string>();
   readonly #whole = new Set<string>();
   #generation: number;
@@ -31,16 +32,21 @@ export class TableShare {
   #largest = 0;
 
   /** From here on the table's events are noted. */
-  constructor(book: SnapshotBook, oid: number) {
+  constructor(book: SnapshotBook, { oid, table }: Pick<TableSnapshot, "oid" | "table">) {
     this.#book = book;
     this.#oid = oid;
+    this.#name = table;
     this.#generation = book.generation(oid);
     this.watch = book.watch(oid);
   }
 
-  /** The snapshot as the book has it; undefined when it is over, though another one may have begun. */
+  /**
+   * The snapshot as the book has it; undefined when it is over, though another one may have begun, or has become one of
+   * the table under another name.
+   */
   get entry(): TableSnapshot | undefined {
-    return this.#book.isWatchedBy(this.#oid, this.watch) ? this.#book.get(this.#oid) : undefined;
+    const entry = this.#book.get(this.#oid);
+    return this.#book.isWatchedBy(this.#oid, this.watch) && entry?.table === this.#name ? entry : undefined;
   }
 
   /** One more reads; resolves once the writers of before are known. */

@@ -15,6 +15,31 @@ export interface ColumnSchema {
   readonly key: number | null;
 }
 
+/**
+ * What the catalogue says of a table's rows as a whole. Another one when rows may have changed, or gone by unpublished,
+ * without an event.
+ */
+export interface RowsState {
+  /** pg_class.relfilenode: another one after a rewrite, a TRUNCATE, VACUUM FULL or CLUSTER. */
+  readonly file: number;
+  /** pg_class.reltoastrelid: a rewrite makes another one, a TRUNCATE doesn't. */
+  readonly toast: number;
+  /** Hash of the columns' rows in the catalogue, and of their defaults. */
+  readonly columns: string;
+  /** pg_attribute.attnum of columns that were added with a value for the rows that were there. */
+  readonly filled: readonly number[];
+  /** `own`: the publication names the table; else a hash of the catalogue's rows through which it is published. */
+  readonly place: string;
+  /** Hash of the partitions whose rows are published under the table's name. */
+  readonly parts: string;
+  /** pg_attribute.attnum of each column to its type's OID. */
+  readonly types: Readonly<Record<string, number>>;
+  /** OID of each composite type among its columns to a hash of its attributes' types. */
+  readonly composites: Readonly<Record<string, string>>;
+  /** OID of each enum among its columns to a hash of each of its values. */
+  readonly enums: Readonly<Record<string, readonly string[]>>;
+}
+
 export interface TableSchema {
   /** Counted per stream from 1; what an event's `schema` field refers to. */
   readonly schema: number;
@@ -29,6 +54,8 @@ export interface TableSchema {
   readonly identity: ReplicaIdentity;
   /** Where the WAL stood when the key was read from the catalogue. */
   readonly readAt: Lsn;
+  /** Absent in records of versions that did not keep it. */
+  readonly rows?: RowsState | undefined;
   readonly columns: readonly ColumnSchema[];
 }
 
@@ -44,6 +71,7 @@ export function encodeSchema(schema: TableSchema): string {
     topicId: schema.topicId,
     identity: schema.identity,
     readAt: formatLsn(schema.readAt),
+    rows: schema.rows,
     columns,
   });
 }
@@ -76,4 +104,24 @@ export function parseSchema(json: string): TableSchema {
     `A schema record has version ${JSON.stringify(version)}; this reader knows version 1.`,
     "Upgrade afterimage-cdc to the version that wrote the stream.",
   );
+}
+
+type LastingShape = Omit<TableSchema, "schema" | "topicId" | "readAt">;
+
+/**
+ * Whether rows that were told under one record of a table are still those of the table under the next one: when nothing
+ * but the table's file is another one, as after TRUNCATE, which is an event, or VACUUM FULL. False in doubt: of a table
+ * that the publication does not name, a new file may hide what was written while it was UNLOGGED.
+ */
+export function holdsSameRows(before: LastingShape, now: LastingShape): boolean {
+  return (
+    before.rows !== undefined &&
+    now.rows !== undefined &&
+    JSON.stringify(lasting(before)) === JSON.stringify(lasting(now))
+  );
+}
+
+function lasting({ table, oid, publicationRel, identity, rows, columns }: LastingShape): object {
+  const { file, toast, ...state } = rows!;
+  return { table, oid, publicationRel, identity, columns, state, file: state.place === "own" ? null : [file, toast] };
 }

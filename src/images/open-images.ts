@@ -77,7 +77,7 @@ async function openTable(table: ImagedTable, parts: CatchUpParts): Promise<Table
       return [partition, { from: position === undefined ? earliest : position.offset + 1n, end }];
     }),
   );
-  const images = imagesStep(file.path, () => new TableImages(table, file.path, rows));
+  const images = imagesStep(file.path, () => new TableImages(table, file.path, rows, parts.schemas));
   await catchUp(images, spans, parts);
   return images;
 }

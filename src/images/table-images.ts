@@ -5,7 +5,7 @@
 import { type ColumnValue, UNCHANGED } from "../event/column-value.ts";
 import type { Lsn } from "../event/lsn.ts";
 import type { RowValues } from "../event/row-encoder.ts";
-import type { TableSchema } from "../event/schema.ts";
+import { holdsSameRows, type TableSchema } from "../event/schema.ts";
 import { imagesStep } from "./errors.ts";
 import type { ImagePosition, TableFile, TableState } from "./image-file.ts";
 
@@ -30,6 +30,8 @@ export class TableImages {
   readonly #path: string;
   readonly #file: TableFile;
   #state: TableState;
+  /** The shape of the rows so far; null when that is not known. */
+  #shape: TableSchema | null;
   /** Of the event that was noted last. */
   #sequence: number;
   /** Of the event at hand. */
@@ -40,7 +42,13 @@ export class TableImages {
   /** The last event of which the file does not know yet that all rows went. */
   #clearing = 0;
 
-  constructor(named: { table: string; topic: string }, path: string, file: TableFile) {
+  /** `shapes`: all that the stream has recorded, by their ids. */
+  constructor(
+    named: { table: string; topic: string },
+    path: string,
+    file: TableFile,
+    shapes: ReadonlyMap<number, TableSchema> = new Map(),
+  ) {
     this.table = named.table;
     this.topic = named.topic;
     this.#path = path;
@@ -48,6 +56,7 @@ export class TableImages {
     const { sequence, state } = file.stored();
     this.#sequence = sequence;
     this.#state = state;
+    this.#shape = state.schema === null ? null : (shapes.get(state.schema) ?? null);
   }
 
   get sequence(): number {
@@ -68,12 +77,15 @@ export class TableImages {
   begin(schema: TableSchema, sequence: number, committedAt: Lsn | null): void {
     this.#at = sequence;
     const before = this.#state.schema;
-    if (before !== schema.schema) {
+    if (before !== schema.schema && this.#shape !== null && holdsSameRows(this.#shape, schema)) {
+      this.#state = { ...this.#state, schema: schema.schema };
+    } else if (before !== schema.schema) {
       this.#state = { ...this.#state, schema: schema.schema, trustFrom: schema.readAt, moving: null };
       if (before !== null) {
         this.#clear(false);
       }
     }
+    this.#shape = schema;
     this.#trusted = committedAt === null || committedAt >= this.#state.trustFrom;
   }
 

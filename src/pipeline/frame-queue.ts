@@ -3,6 +3,9 @@ import type { Lsn } from "../event/lsn.ts";
 
 type Frame = Buffer | Lsn;
 
+/** A frame that is worked on for so long that the server had better hear of the daemon before and after. */
+export const LARGE_FRAME_BYTES = 4 * 1024 * 1024;
+
 export class FrameQueue {
   readonly #handleWal: (bytes: Buffer) => void;
   readonly #handleKeepalive: (walEnd: Lsn) => void;

@@ -1,4 +1,5 @@
 // What the pipeline is made of: the socket, the catalogue, Kafka, and whoever reads tables beside the stream.
+import type { CapturedTable } from "../capture/captured-table.ts";
 import type { Resolution } from "../capture/relation-cache.ts";
 import type { CapturedEvent, ResumePoint } from "../capture/sequencer.ts";
 import type { Lsn } from "../event/lsn.ts";
@@ -20,6 +21,8 @@ export interface FrameSource {
 export interface SnapshotSide {
   /** What the progress record says of snapshots after the event that was noted last; another object when it changed. */
   readonly state: SnapshotState;
+  /** Rows of the table follow that are as this says: told before the first event of a transaction. */
+  announced(table: CapturedTable): void;
   /** Every event of the stream, before it is published. */
   note(event: CapturedEvent): void;
 }
@@ -53,4 +56,4 @@ export interface PipelineParts {
 }
 
 /** Without snapshots. */
-export const NO_SNAPSHOT: SnapshotSide = { state: [], note: () => undefined };
+export const NO_SNAPSHOT: SnapshotSide = { state: [], announced: () => undefined, note: () => undefined };

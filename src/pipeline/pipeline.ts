@@ -8,7 +8,7 @@ import { decodeMessage } from "../pgoutput/decoder.ts";
 import type { PgoutputMessage, Relation } from "../pgoutput/messages.ts";
 import { BatchAssembler } from "./batch.ts";
 import { ByteBudget } from "./byte-budget.ts";
-import { FrameQueue } from "./frame-queue.ts";
+import { FrameQueue, LARGE_FRAME_BYTES } from "./frame-queue.ts";
 import { NO_SNAPSHOT, type PipelineParts, type SnapshotSide } from "./parts.ts";
 import { type BuildEvents, Placements } from "./placements.ts";
 import { PublishLoop } from "./publish-loop.ts";
@@ -193,10 +193,14 @@ export class Pipeline {
   }
 
   #handle(bytes: Buffer): void {
+    const tell = bytes.length > LARGE_FRAME_BYTES ? this.#parts.answer : () => undefined;
+    tell(); // to read it from the socket took its time as well
     const message = decodeMessage(bytes);
+    tell();
     const missing = this.#unresolved(message);
     if (missing === null) {
       this.#apply(message);
+      tell();
     } else {
       this.#resolveThenApply(missing, message);
     }
@@ -214,6 +218,10 @@ export class Pipeline {
       this.#guard(() => {
         failpoint("pipeline.relation-resolved");
         this.#relations.resolve(relation.oid, resolution);
+        // Between events of a transaction each has to be noted in its turn.
+        if (resolution.topic !== null && this.#sequencer.canPlace) {
+          this.#snapshot.announced(resolution);
+        }
         const next = this.#unresolved(message);
         if (next !== null) {
           this.#resolveThenApply(next, message);

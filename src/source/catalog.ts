@@ -4,6 +4,7 @@ import type pg from "pg";
 import { formatTableName } from "../event/identifier.ts";
 import { type Lsn, parseLsn } from "../event/lsn.ts";
 import type { ReplicaIdentity } from "../event/schema.ts";
+import { errorCode } from "./session.ts";
 
 export interface ServerIdentity {
   readonly systemId: string;
@@ -35,11 +36,31 @@ export interface TableDescription {
   readonly ancestors: readonly { readonly schema: string; readonly table: string }[];
   /** Where the WAL stood when this was read. */
   readonly readAt: Lsn;
+  /** Of the xmins of its rows in pg_class and pg_attribute: other ones after whatever ALTER TABLE changes there. */
+  readonly written: string;
+  readonly partitioned: boolean;
 }
 
 /** A published table with the columns pgoutput will send, in its order. */
 export interface PublishedTable extends TableDescription {
   readonly columns: readonly { readonly name: string; readonly typeOid: number; readonly typmod: number }[];
+}
+
+/** "could not open relation with OID": a table was dropped after the query had seen it in the catalogue. */
+const RELATION_GONE = "XX000";
+const MOST_ATTEMPTS = 10;
+
+/** Asks again when a table went meanwhile. Not inside a transaction, which that would have ended. */
+async function readMoving(client: pg.Client, text: string, values: unknown[]): Promise<pg.QueryResult> {
+  for (let attempts = 1; ; attempts++) {
+    try {
+      return await client.query(text, values);
+    } catch (error) {
+      if (errorCode(error) !== RELATION_GONE || attempts === MOST_ATTEMPTS) {
+        throw error;
+      }
+    }
+  }
 }
 
 export async function readServerIdentity(client: pg.Client): Promise<ServerIdentity> {
@@ -58,6 +79,8 @@ export async function readServerIdentity(client: pg.Client): Promise<ServerIdent
 
 const DESCRIBE = `
   SELECT c.oid, n.nspname AS schema, c.relname AS table, c.relreplident AS identity,
+         concat(c.xmin, '/', (SELECT sum(a.xmin::text::bigint) FROM pg_attribute a WHERE a.attrelid = c.oid)) AS written,
+         c.relkind = 'p' AS partitioned,
          (SELECT pr.oid FROM pg_publication_rel pr
            WHERE pr.prpubid = $1 AND pr.prrelid IN (SELECT c.oid UNION SELECT relid FROM pg_partition_ancestors(c.oid))
            ORDER BY pr.oid LIMIT 1) AS rel,
@@ -114,7 +137,8 @@ export async function readPublishedTables(
   publication: number,
   among: readonly number[] | null = null,
 ): Promise<PublishedTable[]> {
-  const { rows } = await client.query(
+  const { rows } = await readMoving(
+    client,
     `SELECT c.oid, (
         SELECT json_agg(json_build_object('name', a.attname, 'typeOid', a.atttypid::bigint, 'typmod', a.atttypmod) ORDER BY a.attnum)
           FROM pg_attribute a
@@ -143,7 +167,8 @@ export async function readPublishedOids(
   publication: number,
   among: readonly number[] | null,
 ): Promise<number[]> {
-  const { rows } = await client.query(
+  const { rows } = await readMoving(
+    client,
     `SELECT DISTINCT pt.relid AS oid FROM pg_publication p, LATERAL pg_get_publication_tables(p.pubname) pt
       WHERE p.oid = $1${among === null ? "" : " AND pt.relid = ANY ($2::oid[])"}`,
     among === null ? [publication] : [publication, among],
@@ -155,15 +180,26 @@ export async function readPublishedOids(
  * Tables that a publication can name: permanent, ordinary or partitioned, outside the system's schemas. Partitions are
  * left out: they are published through their root.
  */
-export async function readCandidateTables(client: pg.Client): Promise<TableDescription[]> {
+export async function readCandidateTables(client: pg.Client, publication = 0): Promise<TableDescription[]> {
   const { rows } = await client.query(
     `${DESCRIBE}
       WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND NOT c.relispartition
         AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg_toast%'
       ORDER BY n.nspname, c.relname`,
-    [0],
+    [publication],
   );
   return rows.map(toDescription);
+}
+
+/** Another text when a value of any enum was added or renamed, or an attribute of any composite type. */
+export async function readTypesMark(client: pg.Client): Promise<string> {
+  const { rows } = await client.query(
+    `SELECT concat((SELECT md5(string_agg(concat(oid, ':', enumlabel), ',' ORDER BY oid)) FROM pg_enum),
+                   (SELECT sum(c.xmin::text::bigint) FROM pg_class c WHERE c.relkind = 'c'),
+                   (SELECT sum(a.xmin::text::bigint) FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+                     WHERE c.relkind = 'c')) AS mark`,
+  );
+  return rows[0].mark ?? "";
 }
 
 /** OIDs of the partitions that hold rows. */
@@ -202,5 +238,7 @@ function toDescription(row: any): TableDescription {
     identityIndex: index(row.riColumns, row.riImmediate),
     ancestors: row.ancestors,
     readAt: parseLsn(row.readAt),
+    written: row.written,
+    partitioned: row.partitioned,
   };
 }

@@ -108,6 +108,8 @@ export const DESCRIBE = `
          (SELECT json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, -1), 'oid', a.atttypid::bigint,
                                             'typmod', a.atttypmod) ORDER BY a.attnum)
             FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
+         (SELECT json_agg(json_build_array(c.relreplident, i.indisprimary, i.indisreplident, i.indkey::text) ORDER BY i.indexrelid)
+            FROM pg_index i WHERE i.indrelid = c.oid AND (i.indisprimary OR i.indisreplident)) AS keys,
          (SELECT pg_get_expr(pr.prqual, pr.prrelid)
             FROM pg_publication_rel pr JOIN pg_publication p ON p.oid = pr.prpubid
            WHERE pr.prpubid = $2 AND pr.prrelid = c.oid AND NOT p.puballtables

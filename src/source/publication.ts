@@ -90,9 +90,17 @@ export async function createPublication(
   }
 }
 
-/** Adds tables to our publication. */
-export async function addTables(client: pg.Client, publication: string, tables: readonly TableName[]): Promise<void> {
+/** Adds tables to our publication. `lockMs`: how long it waits for their locks; by default as long as a start does. */
+export async function addTables(
+  client: pg.Client,
+  publication: string,
+  tables: readonly TableName[],
+  lockMs?: number,
+): Promise<void> {
   try {
+    if (lockMs !== undefined) {
+      await client.query(`SET lock_timeout = ${lockMs}`);
+    }
     const adding: LongQuery = {
       text: `ALTER PUBLICATION ${quoteIdentifier(publication)} ADD TABLE ${tables.map(onlyTable).join(", ")}`,
       patienceMs: LOCK_PATIENCE_MS,
@@ -104,6 +112,10 @@ export async function addTables(client: pg.Client, publication: string, tables: 
       `Adding ${tables.map(({ schema, table }) => formatTableName(schema, table)).join(", ")} to publication ${publication}`,
       error,
     );
+  } finally {
+    if (lockMs !== undefined) {
+      await client.query("RESET lock_timeout");
+    }
   }
 }
 

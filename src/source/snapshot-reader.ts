@@ -26,7 +26,7 @@ export interface ChunkStart {
   readonly after: Lsn;
   /** ISO 8601, microseconds, UTC. */
   readonly timestamp: string;
-  /** Differs when columns, types or the publication's filter have changed, or the table has left it. */
+  /** Differs when columns, types, the key or the publication's filter have changed, or the table has left it. */
   readonly shape: string;
 }
 
@@ -91,7 +91,8 @@ export class SnapshotReader {
         await this.end();
         return null;
       }
-      const { kind, filter, published, columns } = row;
+      const { kind, filter, published, keys } = row;
+      const columns = row.columns ?? []; // the last one may be dropped too
       this.#described = {
         kind,
         filter,
@@ -103,7 +104,7 @@ export class SnapshotReader {
         sight: new Visibility(row.snapshot, lsn),
         after: withoutPageHeader(lsn, BigInt(row.block), BigInt(row.segment)),
         timestamp: row.timestamp,
-        shape: JSON.stringify([kind, filter, published, columns]),
+        shape: JSON.stringify([kind, filter, published, columns, keys]),
       };
     } catch (error) {
       await this.end();

@@ -2,10 +2,11 @@
 import { convertToken, digestOf, haveSameForm, NULL_TOKEN, showKey, splitRow, UNKNOWN_TOKEN } from "./canonical.ts";
 import { BUCKETS, type BucketSum, type DatabaseRow, type DatabaseSnapshot } from "./database-snapshot.ts";
 import type { FindingDetails, Findings } from "./finding.ts";
-import type { Fold, FoldedRow, FoldedTable } from "./fold.ts";
+import type { Fold, FoldedTable } from "./fold.ts";
 import type { TableReport } from "./report.ts";
 import type { Shape } from "./shape.ts";
 import type { PlannedTable } from "./table-plan.ts";
+import type { FoldedRow } from "./table-rows.ts";
 
 export class TableComparison {
   readonly #table: PlannedTable;
@@ -45,7 +46,7 @@ export class TableComparison {
     const rows = new Float64Array(BUCKETS);
     const high = new Array<bigint>(BUCKETS).fill(0n);
     const low = new Array<bigint>(BUCKETS).fill(0n);
-    for (const folded of this.#rows()) {
+    for (const folded of this.#folded?.rows.all() ?? []) {
       if (folded.row !== null && folded.count !== 0) {
         const digest = digestOf(this.#comparable(folded));
         const bucket = bucketOf(folded.key);
@@ -67,12 +68,6 @@ export class TableComparison {
       }
     }
     return differing;
-  }
-
-  *#rows(): Iterable<FoldedRow> {
-    if (this.#folded !== undefined) {
-      yield* this.#fold.rows(this.#folded);
-    }
   }
 
   /** The row as the server writes it: the compared columns, those that the row's shape lacked as NULL. */
@@ -99,7 +94,7 @@ export class TableComparison {
 
   /** Both sides come in the order of the keys' digests, so neither is held. */
   async #compareRows(snapshot: DatabaseSnapshot, buckets: ReadonlySet<number>, showKeys: boolean): Promise<void> {
-    const folded = this.#inBuckets(buckets)[Symbol.iterator]();
+    const folded = (this.#folded?.rows.inBuckets(buckets) ?? [])[Symbol.iterator]();
     let mine = folded.next();
     for await (const theirs of snapshot.rows(this.#table, [...buckets], showKeys)) {
       if (!buckets.has(bucketOf(theirs.key))) {
@@ -120,14 +115,6 @@ export class TableComparison {
       this.#onlyInStream(mine.value);
     }
     this.#tellUnseen();
-  }
-
-  *#inBuckets(buckets: ReadonlySet<number>): Generator<FoldedRow> {
-    for (const row of this.#rows()) {
-      if (buckets.has(bucketOf(row.key))) {
-        yield row;
-      }
-    }
   }
 
   #onlyInStream(folded: FoldedRow): void {

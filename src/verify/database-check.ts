@@ -6,6 +6,7 @@ import { AfterimageError } from "../errors.ts";
 import { parseTableName } from "../event/identifier.ts";
 import { formatLsn } from "../event/lsn.ts";
 import type { Progress } from "../event/progress.ts";
+import { holdsSameRows } from "../event/schema.ts";
 import { readServerIdentity } from "../source/catalog.ts";
 import { connectPatiently } from "../source/preflight-connection.ts";
 import { closeSql } from "../source/session.ts";
@@ -150,11 +151,12 @@ export class DatabaseCheck {
     return target;
   }
 
-  async compare(): Promise<DatabaseReport> {
+  async compare(onStep: (line: string) => void): Promise<DatabaseReport> {
     const { visibility } = this.#snapshot!;
     const tables: TableReport[] = [];
     for (const table of this.#tables) {
       const sums = this.#sums.get(table.schema.table)!;
+      onStep(`Comparing ${table.schema.table}.`);
       const comparison = new TableComparison(table, this.#fold!, (schema) => this.#check.shape(schema), this.#findings);
       tables.push(await comparison.run(this.#snapshot!, sums, this.#options.showKeys));
     }
@@ -236,7 +238,9 @@ export class DatabaseCheck {
     const known = new Map(recordedTables(before).map((schema) => [schema.table, schema]));
     for (const schema of recordedTables(after)) {
       const selected = this.#options.selects({ ...parseTableName(schema.table), ancestors: [] });
-      const changed = known.get(schema.table)?.schema !== schema.schema;
+      const former = known.get(schema.table);
+      // Of TRUNCATE only the table's file is another one.
+      const changed = former === undefined || (former.schema !== schema.schema && !holdsSameRows(former, schema));
       if (changed && (selected || this.#sums.has(schema.table))) {
         const what = `Table ${schema.table} was not compared: its shape was recorded while it was read. Verify again.`;
         this.#findings.add("TABLE_NOT_FOLDED", what, { table: schema.table });

@@ -4,7 +4,7 @@ import { AfterimageError } from "../errors.ts";
 import { type Lsn, parseLsn } from "../event/lsn.ts";
 import { closeSql, errorCode, type LongQuery, queryFailed } from "../source/session.ts";
 import { Visibility } from "../source/visibility.ts";
-import { KEY_BYTES } from "./fold.ts";
+import { KEY_BYTES } from "./key-index.ts";
 import { type CandidateTable, notAllowed, type PlannedTable } from "./table-plan.ts";
 
 export const BUCKETS = 0x10000;

@@ -1,5 +1,4 @@
-// The stream folded to rows, in a temporary SQLite database on disk: what every key holds after its last event.
-import { DatabaseSync, type StatementSync } from "node:sqlite";
+// The stream folded to rows: what every key holds after its last event.
 import {
   type DeleteEvent,
   emptiesTable,
@@ -11,57 +10,28 @@ import {
   type UpdateEvent,
   type WireRow,
 } from "../event/change-event.ts";
-import { convertToken, digestOf, keyToken, splitRow, UNKNOWN_TOKEN, valueToken } from "./canonical.ts";
+import { convertToken, keyToken, splitRow, UNKNOWN_TOKEN, valueToken } from "./canonical.ts";
 import type { StreamRecord } from "./partition-cursor.ts";
+import { RowLog } from "./row-log.ts";
 import type { Shape } from "./shape.ts";
-
-/** Bytes of a key's digest that tell keys apart; its first two are the bucket. */
-export const KEY_BYTES = 16;
+import { TableRows } from "./table-rows.ts";
 
 export interface FoldedTable {
-  readonly id: number;
+  readonly rows: TableRows;
   readonly table: string;
   readonly topic: string;
   /** Of its last event. */
   shape: Shape;
   /** A truncate or a whole snapshot was seen: nothing older than the stream can be left. */
   truncated: boolean;
+  /** It was, and no row has come since. */
+  emptied: boolean;
   /** Why its rows can't be told from its events. */
   unfoldable: string | null;
 }
 
-export interface FoldedRow {
-  readonly key: Uint8Array;
-  /** Null for a deleted one. */
-  readonly row: string | null;
-  /** The shape that `row` was written in. */
-  readonly schema: number;
-  /** How often; of a table with a key 1. Below zero when older rows were removed. */
-  readonly count: number;
-  readonly partition: number;
-  readonly offset: bigint;
-  readonly sequence: number;
-}
-
-// An empty name is a temporary file that SQLite removes as soon as it is open, so no crash leaves rows on disk.
-const SETUP = `
-  PRAGMA journal_mode = OFF;
-  PRAGMA synchronous = OFF;
-  PRAGMA cache_size = -65536;
-  CREATE TABLE folded (
-    tab INTEGER, key BLOB, row TEXT, schema INTEGER, count INTEGER, partition INTEGER, offset INTEGER, sequence INTEGER,
-    PRIMARY KEY (tab, key)
-  ) WITHOUT ROWID;
-  BEGIN;`;
-
 export class Fold {
-  readonly #database = new DatabaseSync("", { readBigInts: false });
-  readonly #put: StatementSync;
-  readonly #add: StatementSync;
-  readonly #get: StatementSync;
-  readonly #clear: StatementSync;
-  readonly #sweep: StatementSync;
-  readonly #all: StatementSync;
+  readonly #log = new RowLog();
   readonly #shapeOf: (schema: number) => Shape | undefined;
   readonly #tables = new Map<string, FoldedTable>();
   /** Tables with a gap that no sweep has answered, and what it says. */
@@ -77,24 +47,10 @@ export class Fold {
   constructor(shapeOf: (schema: number) => Shape | undefined, skipped: ReadonlySet<string> = new Set()) {
     this.#shapeOf = shapeOf;
     this.#skipped = skipped;
-    this.#database.exec(SETUP);
-    this.#put = this.#database.prepare("INSERT OR REPLACE INTO folded VALUES (?, ?, ?, ?, 1, ?, ?, ?)");
-    this.#add = this.#database.prepare(
-      `INSERT INTO folded VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-       ON CONFLICT DO UPDATE SET count = count + excluded.count, partition = excluded.partition,
-         offset = excluded.offset, sequence = excluded.sequence`,
-    );
-    this.#get = this.#database.prepare("SELECT row, schema FROM folded WHERE tab = ? AND key = ?");
-    this.#clear = this.#database.prepare("DELETE FROM folded WHERE tab = ?");
-    this.#sweep = this.#database.prepare("DELETE FROM folded WHERE tab = ? AND sequence < ?");
-    this.#all = this.#database.prepare(
-      "SELECT key, row, schema, count, partition, offset, sequence FROM folded WHERE tab = ? ORDER BY key",
-    );
-    this.#all.setReadBigInts(true);
   }
 
   close(): void {
-    this.#database.close();
+    this.#log.close();
   }
 
   table(name: string): FoldedTable | undefined {
@@ -110,22 +66,6 @@ export class Fold {
   outrun({ event }: Pick<StreamRecord, "event">): void {
     if (event.table !== null) {
       this.#open.set(event.table, "a snapshot of it went on meanwhile; verify again after its end");
-    }
-  }
-
-  /** Every key that the stream has mentioned since the last truncate, in the order of `key`. */
-  *rows(table: FoldedTable): Generator<FoldedRow> {
-    for (const row of this.#all.iterate(table.id)) {
-      const { key, row: text, schema, count, partition, offset, sequence } = row as Record<string, unknown>;
-      yield {
-        key: key as Uint8Array,
-        row: text as string | null,
-        schema: Number(schema),
-        count: Number(count),
-        partition: Number(partition),
-        offset: offset as bigint,
-        sequence: Number(sequence),
-      };
     }
   }
 
@@ -151,7 +91,7 @@ export class Fold {
         this.#row(table, record, event);
         break;
       case "truncate":
-        this.#clear.run(table.id);
+        table.rows.clear();
         table.truncated = true;
         break;
       default:
@@ -165,8 +105,9 @@ export class Fold {
       this.#open.set(name, `the gap at sequence ${event.sequence} is not answered by a sweep`);
       const emptied = emptiesTable(event) ? this.#tables.get(name) : undefined;
       if (emptied !== undefined) {
-        this.#clear.run(emptied.id);
+        emptied.rows.clear();
         emptied.unfoldable = null;
+        emptied.emptied = true;
       }
       return;
     }
@@ -174,7 +115,7 @@ export class Fold {
     this.#whole.add(name);
     const table = this.#tables.get(name);
     if (table !== undefined) {
-      this.#sweep.run(table.id, event.since);
+      table.rows.sweep(event.since);
       table.truncated = true;
     }
   }
@@ -185,13 +126,14 @@ export class Fold {
       return known ?? null;
     }
     if (known === undefined) {
-      const id = this.#tables.size + 1;
-      const made: FoldedTable = { id, table: name, topic, shape, truncated: this.#whole.has(name), unfoldable: null };
+      const rows = new TableRows(this.#log);
+      const truncated = this.#whole.has(name);
+      const made: FoldedTable = { rows, table: name, topic, shape, truncated, emptied: false, unfoldable: null };
       this.#tables.set(name, made);
       return made;
     }
     if (known.shape !== shape) {
-      if (shape.key.length === 0 && !shape.hasSameColumns(known.shape)) {
+      if (shape.key.length === 0 && !known.emptied && !shape.hasSameColumns(known.shape)) {
         known.unfoldable = "it has no key and its columns changed, so old rows can't be told from new ones";
       }
       known.shape = shape;
@@ -200,42 +142,39 @@ export class Fold {
   }
 
   #row(table: FoldedTable, record: StreamRecord, event: RowEvent): void {
+    table.emptied = false;
     if (table.shape.key.length === 0) {
       this.#keylessRow(table, record, event);
     } else if (event.key !== null) {
       const texts = table.shape.keyTexts(event.key, record.key ?? "");
       if (texts !== null) {
-        this.#keyedRow(table, record, event, keyDigest(texts));
+        this.#keyedRow(table, record, event, texts.map(keyToken).join(","));
       }
     }
   }
 
-  #keyedRow(table: FoldedTable, record: StreamRecord, event: RowEvent, key: Uint8Array): void {
-    const place = [record.partition, record.offset, event.sequence] as const;
+  #keyedRow(table: FoldedTable, record: StreamRecord, event: RowEvent, key: string): void {
+    const place = { partition: record.partition, offset: record.offset, sequence: event.sequence };
     const schema = table.shape.schema.schema;
     if (event.operation === "delete") {
       const moves = event.nextKey !== undefined && event.unchanged !== undefined;
       this.#moving = moves ? this.#stored(table, key) : null;
-      this.#put.run(table.id, key, null, schema, ...place);
+      table.rows.put(key, null, schema, place);
       return;
     }
     const row = rowText(table.shape, event.after, () => this.#older(table, key, event));
     this.#moving = null;
-    this.#put.run(table.id, key, row, schema, ...place);
+    table.rows.put(key, row, schema, place);
   }
 
   /** The row that an event with unchanged columns continues; empty when the stream never held it. */
-  #older(
-    table: FoldedTable,
-    key: Uint8Array,
-    event: InsertEvent | UpdateEvent | ReadEvent,
-  ): ReadonlyMap<string, string> {
+  #older(table: FoldedTable, key: string, event: InsertEvent | UpdateEvent | ReadEvent): ReadonlyMap<string, string> {
     const older = event.operation === "insert" ? this.#moving : this.#stored(table, key);
     return older ?? new Map();
   }
 
-  #stored(table: FoldedTable, key: Uint8Array): ReadonlyMap<string, string> | null {
-    const found = this.#get.get(table.id, key) as { row: string | null; schema: number } | undefined;
+  #stored(table: FoldedTable, key: string): ReadonlyMap<string, string> | null {
+    const found = table.rows.get(key);
     const shape = found === undefined ? undefined : this.#shapeOf(found.schema);
     if (found === undefined || found.row === null || shape === undefined) {
       return null;
@@ -257,16 +196,15 @@ export class Fold {
     for (const [row, count] of [[removed, -1] as const, [added, 1] as const]) {
       if (row !== undefined && row !== null) {
         const text = rowText(table.shape, row, () => new Map());
-        const key = digestOf(text).subarray(0, KEY_BYTES);
         const { partition, offset } = record;
-        this.#add.run(table.id, key, text, table.shape.schema.schema, count, partition, offset, event.sequence);
+        table.rows.add(text, table.shape.schema.schema, count, {
+          partition,
+          offset,
+          sequence: event.sequence,
+        });
       }
     }
   }
-}
-
-function keyDigest(texts: readonly string[]): Uint8Array {
-  return digestOf(texts.map(keyToken).join(",")).subarray(0, KEY_BYTES);
 }
 
 function isWhole(shape: Shape, row: DeleteEvent["before"] | null, event: RowEvent): boolean {

@@ -12,7 +12,11 @@ export interface StreamRecord {
   readonly key: string | null;
   readonly value: Buffer;
   readonly event: ChangeEvent;
+  /** `partition topic` */
+  readonly place: string;
 }
+
+export const placeKey = (partition: number, topic: string): string => `${partition} ${topic}`;
 
 export class PartitionCursor {
   readonly topic: StreamTopic;
@@ -27,6 +31,7 @@ export class PartitionCursor {
   /** Of the first event that the log still holds; null while none was seen. */
   firstSequence: number | null = null;
   readonly #findings: Findings;
+  readonly #place: string;
   #queue: readonly CommittedRecord[] = [];
   #at = 0;
   #lastSequence = 0;
@@ -38,6 +43,7 @@ export class PartitionCursor {
     this.end = end;
     this.trimmed = earliest > 0n;
     this.#findings = findings;
+    this.#place = placeKey(partition, topic.name);
   }
 
   get waiting(): number {
@@ -103,6 +109,14 @@ export class PartitionCursor {
     }
     this.#lastSequence = sequence;
     this.firstSequence ??= sequence;
-    return { topic, partition, offset, key: key === null ? null : key.toString("utf8"), value, event };
+    return {
+      topic,
+      partition,
+      offset,
+      key: key === null ? null : key.toString("utf8"),
+      value,
+      event,
+      place: this.#place,
+    };
   }
 }

@@ -6,7 +6,7 @@ import type { KafkaConnection } from "../kafka/connection.ts";
 import { fetchOffsets } from "../kafka/offsets.ts";
 import type { Findings } from "./finding.ts";
 import type { Target } from "./layout.ts";
-import type { StreamRecord } from "./partition-cursor.ts";
+import { placeKey, type StreamRecord } from "./partition-cursor.ts";
 
 interface Stored {
   readonly progress: Progress;
@@ -76,7 +76,7 @@ export class ProgressCheck {
   /** One event of `sequence`; a barrier has several records. */
   event(records: readonly StreamRecord[]): void {
     for (const record of records) {
-      this.#touched.set(`${record.partition} ${record.topic.name}`, record);
+      this.#touched.set(record.place, record);
     }
     this.#lastEvent = records[0]!;
     if (this.#lastEvent.event.transaction.index > 0) {
@@ -176,7 +176,7 @@ export class ProgressCheck {
     const named = new Set<string>();
     for (const [topic, partitions] of progress.partitions) {
       for (const [partition, position] of partitions) {
-        const place = `${partition} ${topic}`;
+        const place = placeKey(partition, topic);
         named.add(place);
         const found = this.#touched.get(place);
         const fits = found?.offset === position.offset && found.event.sequence === position.sequence;

@@ -16,6 +16,12 @@ export class Shape {
   /** In key order; empty for a table without a key. */
   readonly key: readonly ShapeColumn[];
   readonly #names: ReadonlySet<string>;
+  /** `"name":` of each key column, as the record key has it. */
+  readonly #keyLabels: readonly string[];
+  /** A row is checked and then folded: the same key is asked for twice. */
+  #lastKey: WireRow | null = null;
+  #lastRecordKey = "";
+  #lastTexts: string[] | null = null;
 
   constructor(schema: TableSchema) {
     this.schema = schema;
@@ -25,6 +31,7 @@ export class Shape {
       .filter(({ place }) => place !== null)
       .sort((a, b) => a.place! - b.place!)
       .map(({ column }) => column);
+    this.#keyLabels = this.key.map(({ name }) => `${JSON.stringify(name)}:`);
     this.#names = new Set(schema.columns.map(({ name }) => name));
   }
 
@@ -58,11 +65,21 @@ export class Shape {
    * The texts of the key's columns, in key order; null where the record key is not the one that the event's own key
    * makes. The text of a floating-point number is the record key's: JSON doesn't keep how it was written.
    */
-  keyTexts(key: WireRow, recordKey: string): string[] | null {
+  keyTexts(key: WireRow, recordKey: string): readonly string[] | null {
+    if (key !== this.#lastKey || recordKey !== this.#lastRecordKey) {
+      this.#lastKey = key;
+      this.#lastRecordKey = recordKey;
+      this.#lastTexts = this.#keyTexts(key, recordKey);
+    }
+    return this.#lastTexts;
+  }
+
+  #keyTexts(key: WireRow, recordKey: string): string[] | null {
     let parsed: Readonly<Record<string, unknown>> | undefined;
     let json = "{";
     const texts: string[] = [];
-    for (const { name, form } of this.key) {
+    for (let at = 0; at < this.key.length; at++) {
+      const { name, form } = this.key[at]!;
       const value = key[name];
       if (!Object.hasOwn(key, name) || value === undefined || value === null) {
         return null;
@@ -77,7 +94,7 @@ export class Shape {
         text = given;
       }
       texts.push(text);
-      json += `${json.length === 1 ? "" : ","}${JSON.stringify(name)}:${JSON.stringify(text)}`;
+      json += `${at === 0 ? "" : ","}${this.#keyLabels[at]}${JSON.stringify(text)}`;
     }
     return `${json}}` === recordKey && Object.keys(key).length === this.key.length ? texts : null;
   }

@@ -37,13 +37,22 @@ export interface PlannedTable extends CandidateTable {
   readonly filter: string | null;
 }
 
-/** The shape of every table that was recorded last, without those that the configuration has excluded. */
+/**
+ * The shape of every table that was recorded last, without those that the configuration has excluded, and without the
+ * former names of those that were renamed.
+ */
 export function inForce(schemas: Iterable<TableSchema>): TableSchema[] {
   const latest = new Map<string, TableSchema>();
   for (const schema of schemas) {
     latest.set(schema.table, schema);
   }
-  return [...latest.values()].filter(({ publicationRel }) => publicationRel !== CAPTURE_ENDED);
+  const newest = new Map<number, number>();
+  for (const { oid, schema } of latest.values()) {
+    newest.set(oid, Math.max(newest.get(oid) ?? 0, schema));
+  }
+  return [...latest.values()].filter(
+    ({ oid, schema, publicationRel }) => publicationRel !== CAPTURE_ENDED && newest.get(oid) === schema,
+  );
 }
 
 /** The recorded tables that are there and wanted. Throws VERIFY_NOT_ALLOWED. */
@@ -229,7 +238,7 @@ export async function findUnseenTables(
 export function tellUnseenTables(unseen: readonly TableDescription[], findings: Findings): void {
   for (const { schema, table: name } of unseen) {
     const table = formatTableName(schema, name);
-    const what = `Table ${table} has rows, and the stream doesn't know the table: the daemon takes it up at its next start.`;
+    const what = `Table ${table} has rows, and the stream doesn't know the table: the daemon takes it up within seconds, or at its next start.`;
     findings.add("TABLE_UNSEEN", what, { table });
   }
 }

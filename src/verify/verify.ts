@@ -20,7 +20,7 @@ export interface VerifyOptions extends Tolerance {
 
 /**
  * Throws VERIFY_NOTHING, VERIFY_HELD, TOPIC_MISSING, SCHEMA_FOREIGN and the errors of connections; with a database also
- * VERIFY_BEHIND, VERIFY_NOT_ALLOWED, SERVER_FOREIGN and those of `DatabaseCheck.open`.
+ * VERIFY_BEHIND, VERIFY_NOT_ALLOWED, VERIFY_DISK, SERVER_FOREIGN and those of `DatabaseCheck.open`.
  */
 export async function verify(connection: KafkaConnection, options: VerifyOptions): Promise<VerifyReport> {
   const started = performance.now();
@@ -53,7 +53,7 @@ export async function verify(connection: KafkaConnection, options: VerifyOptions
       });
     }
     await check.finish();
-    const compared = database === null ? null : await database.compare();
+    const compared = database === null ? null : await database.compare(options.onStep ?? (() => undefined));
     const { events, barriers, transactions, progressRecords, partitions, vectorsFrom } = check.counts;
     return {
       stream,

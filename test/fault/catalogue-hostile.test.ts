@@ -44,6 +44,7 @@ test("escape sequences in names and values reach no terminal: log, status, docto
   const name = `t ${EVIL}`.slice(0, 40);
   stream = await CapturedStream.create(
     `CREATE TABLE ${quoted(name)} (id int PRIMARY KEY, ${quoted(`c${EVIL}`.slice(0, 40))} text)`,
+    { AFTERIMAGE_ON_REWRITE: "halt" },
   );
   await stream.daemon.kill("SIGTERM");
   const port = String(await freePort());

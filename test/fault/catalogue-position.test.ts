@@ -53,7 +53,7 @@ let blocked: { stream: CapturedStream; proxy: KafkaProxy; pid: number; watched: 
 const BLOCKED_MS = 60_000;
 beforeAll(async () => {
   const own = await KafkaProxy.start();
-  const waiting = await create(`${senderTimeout("6s")}; ${TABLE}`, {}, own);
+  const waiting = await create(`${senderTimeout("2s")}; ${TABLE}`, {}, own);
   await insert(1, 10, waiting);
   await waiting.published();
   const { pid } = (await walsender(waiting))!;
@@ -222,7 +222,7 @@ test("the walsender is terminated 25 times inside transactions: each is publishe
 });
 
 test(
-  "wal_sender_timeout of 6 s and a Kafka that is blocked for a minute: the walsender stays, memory is bounded",
+  "wal_sender_timeout of 2 s and a Kafka that is blocked for a minute: the walsender stays, memory is bounded",
   async () => {
     const { stream: waiting, proxy: own, pid } = blocked;
     expect(await blocked.watched).toEqual([]);

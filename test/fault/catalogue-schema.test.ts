@@ -26,8 +26,11 @@ test("columns added, renamed and dropped between the rows of one transaction, wh
   await first.kill();
   await stream.start();
   const events = await stream.events();
-  expect(events.map(({ sequence }) => sequence)).toEqual(Array.from({ length: 306 }, (_, at) => at + 1));
-  expect(events.filter(({ key }) => Number(key?.id) < 100).map(({ after }) => after)).toEqual([
+  expect(events.map(({ sequence }) => sequence)).toEqual(events.map((_, at) => at + 1));
+  // A column that is added with a value changes rows without events: the table is read anew beside these.
+  const written = events.filter(({ operation }) => operation === "insert" || operation === "update");
+  expect(written).toHaveLength(306);
+  expect(written.filter(({ key }) => Number(key?.id) < 100).map(({ after }) => after)).toEqual([
     { id: 1, a: "one" },
     { id: 1, a: "two", b: 5 },
     { id: 2, c: "three", b: 6 },
@@ -52,7 +55,9 @@ test("an enum's new value and a type made a moment ago are used at once", async 
 });
 
 test("two tables that swap their names: TABLE_RENAMED, and no row goes to the other's topic", async () => {
-  stream = await CapturedStream.create("CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY)");
+  stream = await CapturedStream.create("CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY)", {
+    AFTERIMAGE_ON_REWRITE: "halt",
+  });
   await stream.sql("INSERT INTO a VALUES (1); INSERT INTO b VALUES (2)");
   await stream.published();
   await stream.sql("BEGIN; ALTER TABLE a RENAME TO c; ALTER TABLE b RENAME TO a; ALTER TABLE c RENAME TO b; COMMIT");

@@ -103,8 +103,11 @@ describe.each([15, 16, 17, 18] as const)("PostgreSQL %i", (version) => {
       "UPDATE full_images SET a = 'two'",
     );
 
-    const events = await stream.events();
-    expect(events.map(({ sequence }) => sequence)).toEqual(Array.from({ length: 1305 }, (_, i) => i + 1));
+    const all = await stream.events();
+    expect(all.map(({ sequence }) => sequence)).toEqual(all.map((_, i) => i + 1));
+    // A column that is added with a value makes the table be read anew, beside these.
+    const events = all.filter(({ operation }) => ["insert", "update", "delete"].includes(operation));
+    expect(events).toHaveLength(1305);
     const [inserts, deletes] = [events.slice(0, 1300), events.slice(1300, 1303)];
     expect(inserts.map((event) => rowOf(event).id)).toEqual(Array.from({ length: 1300 }, (_, i) => i + 1));
     expect(deletes.map(({ operation, key }) => [operation, key])).toEqual([1, 2, 3].map((id) => ["delete", { id }]));

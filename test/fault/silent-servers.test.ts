@@ -31,10 +31,11 @@ const published = (sequence: number) =>
   waitFor(async () => (await stream.progress())?.sequence === sequence, { what: `${sequence} events` });
 
 async function endsCleanly(daemon: SpawnedDaemon, stop: () => unknown): Promise<void> {
+  const begun = Date.now();
   await stop();
   const { code } = await daemon.exited();
-  // After 10 s it would end itself, with another code.
   expect(code, daemon.output()).toBe(0);
+  expect(Date.now() - begun).toBeLessThan(10_000);
 }
 
 test("a connection that died without a word is noticed, and the stream goes on, exactly once", async () => {

@@ -1,16 +1,23 @@
 // The checks before a start against a real Postgres; each remedy is run as it is printed, and then nothing is found.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { OwnServer } from "../../dev/servers/servers.ts";
 import { quoteIdentifier } from "../../src/event/identifier.ts";
 import type { Finding } from "../../src/source/finding.ts";
 import { preflightPostgres } from "../../src/source/preflight.ts";
 import { createDatabase, type TestDatabase, unique } from "../support/database.ts";
-import { withoutOthers, wrong } from "../support/findings.ts";
+import { wrong } from "../support/findings.ts";
+import { startQuietPostgres } from "../support/quiet-postgres.ts";
 
+let server: OwnServer;
 let database: TestDatabase;
 beforeAll(async () => {
-  database = await createDatabase();
+  server = await startQuietPostgres();
+  database = await createDatabase(server.address);
 });
-afterAll(() => database.drop());
+afterAll(async () => {
+  await database?.drop();
+  await server.remove();
+});
 
 const NOW = { waitMs: 0 };
 
@@ -21,10 +28,10 @@ interface Choice {
   keyless?: (schema: string, table: string) => boolean;
 }
 
-async function check(choice: Choice = {}): Promise<Finding[]> {
+async function check(choice: Choice = {}): Promise<readonly Finding[]> {
   const { url = database.url, publication = "p", captures = () => true, keyless = () => false } = choice;
   const target = { url, slot: unique("slot"), publication };
-  return withoutOthers((await preflightPostgres(target, { captures, keyless }, NOW)).findings);
+  return (await preflightPostgres(target, { captures, keyless }, NOW)).findings;
 }
 
 const only =

@@ -1,7 +1,7 @@
 // Broken set-ups of Postgres: each is named by its code, its remedy is carried out as it is printed, step by step, and
 // then the finding is gone. On a server of its own, since remedies alter the server's settings; nothing is restarted.
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { type OwnServer, startPostgres } from "../../dev/servers/servers.ts";
+import type { OwnServer } from "../../dev/servers/servers.ts";
 import { loadConfig } from "../../src/config/config.ts";
 import { runDoctor } from "../../src/daemon/doctor.ts";
 import type { Finding, Step } from "../../src/source/finding.ts";
@@ -9,13 +9,13 @@ import { preflightPostgres, type TableChoice } from "../../src/source/preflight.
 import { BROKEN, DROP_SLOT, EMPTY, SLOT } from "../support/broken-postgres.ts";
 import { spawnCli } from "../support/daemon.ts";
 import { createDatabase, type TestDatabase, uniqueStream } from "../support/database.ts";
-import { withoutOthers } from "../support/findings.ts";
+import { startQuietPostgres } from "../support/quiet-postgres.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 let server: OwnServer;
 let database: TestDatabase;
 beforeAll(async () => {
-  server = await startPostgres();
+  server = await startQuietPostgres();
   database = await createDatabase(server.address);
 });
 afterAll(async () => {
@@ -24,7 +24,7 @@ afterAll(async () => {
 });
 
 const found = (findings: readonly Finding[]) =>
-  withoutOthers(findings).filter(({ severity, code }) => severity !== "ok" && code !== "SLOT_WAL_UNBOUNDED");
+  findings.filter(({ severity, code }) => severity !== "ok" && code !== "SLOT_WAL_UNBOUNDED");
 
 /** As psql does it: one statement after the other, each in a transaction of its own. */
 async function paste(steps: readonly Step[]): Promise<void> {

@@ -2,13 +2,15 @@
 import { createServer, connect as dial, type Server, type Socket } from "node:net";
 import pg from "pg";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type OwnServer, startPostgres } from "../../dev/servers/servers.ts";
+import type { OwnServer } from "../../dev/servers/servers.ts";
 import type { Finding } from "../../src/source/finding.ts";
 import { preflightPostgres } from "../../src/source/preflight.ts";
+import { spawnCli } from "../support/daemon.ts";
+import { startQuietPostgres } from "../support/quiet-postgres.ts";
 
 let server: OwnServer;
 beforeAll(async () => {
-  server = await startPostgres();
+  server = await startQuietPostgres();
 });
 afterAll(() => server.remove());
 
@@ -96,6 +98,29 @@ test("a server that comes up while it is waited for", async () => {
   await server.start();
   expect(await checked).toEqual([]);
   expect(lines).toHaveLength(1);
+});
+
+test("the command shows all of it, as text and as JSON", async () => {
+  await sql("CREATE TABLE bare (x int)");
+  const doctor = async (...args: string[]) => {
+    const command = spawnCli(["doctor", ...args], {
+      AFTERIMAGE_STREAM: "doctor",
+      AFTERIMAGE_POSTGRES_URL: server.address,
+      AFTERIMAGE_KAFKA_BROKERS: "127.0.0.1:1",
+      AFTERIMAGE_STARTUP_WAIT: "0ms",
+    });
+    const { code } = await command.exited();
+    return { code, stdout: command.stdout() };
+  };
+  const text = await doctor();
+  expect(text.code).toBe(4);
+  expect(text.stdout).toMatch(/✓ wal_level is logical\n/);
+  expect(text.stdout).toMatch(/✗ TABLE_WITHOUT_IDENTITY: .*\n {2}→ ALTER TABLE "public"."bare" REPLICA IDENTITY FULL;/);
+  expect(text.stdout).toMatch(/✗ KAFKA_UNREACHABLE: /);
+  expect(text.stdout).toMatch(/2 errors to mend before a start, 0 warnings\.\n$/);
+  const json = JSON.parse((await doctor("--json")).stdout);
+  expect(json).toContainEqual(expect.objectContaining({ code: "WAL_LEVEL", severity: "ok" }));
+  await sql("DROP TABLE bare");
 });
 
 /** What PgBouncer does to a client, in front of the real server: no replication, process ids of its own. */

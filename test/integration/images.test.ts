@@ -205,7 +205,7 @@ test("a file that can't be read, and a table that is not there, are named before
 }, 120_000);
 
 test("a change of the columns ends the images; rows that are written afterwards have them again", async () => {
-  await stream.sql("TRUNCATE wiped; INSERT INTO wiped VALUES (1, 'a'); ALTER TABLE wiped ADD COLUMN c int DEFAULT 7");
+  await stream.sql("DELETE FROM wiped; INSERT INTO wiped VALUES (1, 'a'); ALTER TABLE wiped ADD COLUMN c int");
   const before = await lastSequence();
   const updates: unknown[] = [];
   for (const v of ["b", "c", "d"]) {
@@ -213,5 +213,5 @@ test("a change of the columns ends the images; rows that are written afterwards 
     updates.push((await eventsSince(before)).filter(({ operation }) => operation === "update").at(-1)!.before);
   }
   expect(updates[0]).toBeNull();
-  expect(updates[2]).toEqual({ id: 1, v: "c", c: 7 });
+  expect(updates[2]).toEqual({ id: 1, v: "c", c: null });
 }, 120_000);

@@ -4,12 +4,14 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import type { OwnServer } from "../../dev/servers/servers.ts";
 import { parseEnvelope } from "../../src/event/envelope.ts";
 import { quoteIdentifier, tableTopic } from "../../src/event/identifier.ts";
 import type { Finding } from "../../src/source/finding.ts";
 import { spawnCli } from "../support/daemon.ts";
 import { createDatabase, type TestDatabase, unique, uniqueStream } from "../support/database.ts";
 import { wrong } from "../support/findings.ts";
+import { startQuietPostgres } from "../support/quiet-postgres.ts";
 import { splitSql } from "../support/split-sql.ts";
 import { deleteTopics, readTopic } from "../support/topics.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -17,13 +19,16 @@ import { waitFor } from "../support/wait-for.ts";
 const stream = uniqueStream();
 const role = unique(`cdc "it's"`);
 const folder = mkdtempSync(join(tmpdir(), "afterimage-init-"));
+let server: OwnServer;
 let database: TestDatabase;
 beforeAll(async () => {
-  database = await createDatabase();
+  server = await startQuietPostgres();
+  database = await createDatabase(server.address);
 });
 afterAll(async () => {
   await database.client.query(`DROP OWNED BY ${quoteIdentifier(role)}; DROP ROLE ${quoteIdentifier(role)}`);
   await database.drop();
+  await server.remove();
   await deleteTopics(inject("brokers"), `${stream}.`);
   rmSync(folder, { recursive: true });
 });
@@ -107,7 +112,7 @@ test("init, the administrator, doctor, start", async () => {
 });
 
 test("the SQL refuses another database before it makes anything", async () => {
-  const other = await createDatabase();
+  const other = await createDatabase(server.address);
   const text = splitSql(readFileSync(join(folder, `${stream}.sql`), "utf8"));
   await expect(
     (async () => {

@@ -163,7 +163,7 @@ test.concurrent("a broker that stays away surfaces within the request timeout", 
   expect(error.cause).toMatchObject({ code: "KAFKA_UNREACHABLE" });
   await expect(producer.reinitialise()).rejects.toMatchObject({ code: "KAFKA_UNREACHABLE" });
   await expect(describeTopics(through, [topic])).rejects.toMatchObject({ code: "KAFKA_UNREACHABLE" });
-  expect(performance.now() - start).toBeLessThan(3 * REQUEST_MS + 20_000);
+  expect(performance.now() - start).toBeLessThan(3 * REQUEST_MS + 3_000);
   proxy.accept();
   await producer.reinitialise();
   await producer.produce(records(topic, { 0: ["a"] }));
@@ -190,7 +190,7 @@ base.concurrent("nobody listens, and a name that leads nowhere", async () => {
         message: expect.stringContaining(brokers.at(-1)!),
       },
     );
-    expect(performance.now() - start).toBeLessThan(30_000);
+    expect(performance.now() - start).toBeLessThan(8_000);
   }
   const connection = await KafkaConnection.connect({ brokers: ["127.0.0.1:1", ...inject("brokers")], clientId: "t" });
   await connection.close();

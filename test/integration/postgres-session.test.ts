@@ -113,7 +113,7 @@ describe("a server that falls silent", () => {
     await closeSql(client);
     const took = Date.now() - begun;
     expect(took).toBeGreaterThan(500);
-    expect(took).toBeLessThan(30_000);
+    expect(took).toBeLessThan(3_000);
   });
 
   test("a connection that nobody accepts is given up with the signal", async () => {
@@ -122,7 +122,7 @@ describe("a server that falls silent", () => {
     const begun = Date.now();
     const signal = AbortSignal.timeout(200);
     await expect(connectSql({ url: silent.through(database.url) }, "silent", undefined, signal)).rejects.toThrow();
-    expect(Date.now() - begun).toBeLessThan(30_000);
+    expect(Date.now() - begun).toBeLessThan(3_000);
     await silent.close();
   });
 });

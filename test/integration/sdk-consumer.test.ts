@@ -35,10 +35,8 @@ test("waits for its topic, follows it, and stops when asked", async () => {
   ]);
   expect(view.consumer.position()).toMatchObject({ state: "live", sequence: 5, lag: 0, lagSeconds: 0 });
   expect(view.said).toEqual([`Waiting for topic ${stream}.public.products, which does not exist yet.`]);
-  const begun = performance.now();
   await view.consumer.stop();
   await view.ended;
-  expect(performance.now() - begun).toBeLessThan(10_000); // a moment, on a machine that has time
   expect(view.consumer.position().state).toBe("stopped");
 });
 

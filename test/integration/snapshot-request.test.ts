@@ -162,7 +162,7 @@ async function expectEqual(): Promise<void> {
 }
 
 test("a table that is renamed while it is read halts; its snapshot goes on when it has its name again", async () => {
-  stream = await CapturedStream.create(TABLE);
+  stream = await CapturedStream.create(TABLE, { AFTERIMAGE_ON_REWRITE: "halt" });
   const renaming = await idle("ALTER TABLE t RENAME TO u");
   expect(await requestSnapshot(stream.daemon, "public.t")).toBeNull();
   await waitsFor("a lock");

@@ -1,5 +1,5 @@
 // A table that leaves the publication, is renamed, detached or dropped: its older rows still count, and rows that were
-// lost halt the stream by name.
+// lost halt the stream by name when they shall not be read (onRewrite: halt).
 import { afterEach, describe, expect, test } from "vitest";
 import { CapturedStream } from "../support/captured-stream.ts";
 
@@ -19,7 +19,7 @@ const keys = async () => (await stream.events()).map(({ key }) => key);
 
 describe("while the daemon runs", () => {
   test("out of the publication and back: TABLE_REPUBLISHED, also after a restart", async () => {
-    stream = await CapturedStream.create(TABLE);
+    stream = await CapturedStream.create(TABLE, { AFTERIMAGE_ON_REWRITE: "halt" });
     await stream.sql("INSERT INTO t VALUES (1)");
     await stream.published();
     await stream.sql(`ALTER PUBLICATION ${publication()} DROP TABLE t`);
@@ -49,7 +49,7 @@ describe("while the daemon runs", () => {
   });
 
   test("a rename: TABLE_RENAMED within seconds, also without a row", async () => {
-    stream = await CapturedStream.create(TABLE);
+    stream = await CapturedStream.create(TABLE, { AFTERIMAGE_ON_REWRITE: "halt" });
     await stream.published();
     await stream.sql("ALTER TABLE t RENAME TO u");
     await expectHalt("TABLE_RENAMED");
@@ -60,6 +60,7 @@ describe("while the daemon is down, rows written before still count", () => {
   test("renamed: TABLE_RENAMED before anything is written; renamed back, it goes on", async () => {
     stream = await CapturedStream.create("CREATE TABLE orders (id int PRIMARY KEY)", {
       AFTERIMAGE_TABLES: "public.orders",
+      AFTERIMAGE_ON_REWRITE: "halt",
     });
     await stream.sql("INSERT INTO orders VALUES (1)");
     await stream.published();

@@ -176,8 +176,11 @@ test("types that know another type, or not all labels, end the consumer at the e
   await stream.sql("ALTER TABLE t ALTER m TYPE int USING 5; UPDATE t SET m = 6 WHERE id = 1");
   expect((await types.run("--as-text", "public.t.m")).code).toBe(0);
   const { tables: asText } = await types.load();
-  const second = follow({ tables: asText }, ["public.t"], ({ after }) => (after as DecodedRow).m);
-  expect((await second.of(3)).toSorted()).toEqual(["6", "calm", "new"]);
+  // The rewritten rows are read anew: a gap, two rows and a sweep stand beside the three changes.
+  const second = follow({ tables: asText }, ["public.t"], ({ operation, after }) =>
+    operation === "insert" || operation === "update" ? (after as DecodedRow).m : null,
+  );
+  expect((await second.of(7)).filter((value) => value !== null).toSorted()).toEqual(["6", "calm", "new"]);
   const third = follow({ tables }, ["public.t"], (event) => event);
   await expect(third.ended).rejects.toMatchObject({ code: "TYPES_OUTDATED" });
 });

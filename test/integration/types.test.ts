@@ -1,45 +1,23 @@
-// Every type that the server knows, with the values that others get wrong: what is streamed is what an independent client
-// reads as text, before and after; and what the SDK decodes of it is the same value, or refused by name.
+// Every type that the server knows, with the values that others get wrong: what a snapshot reads of rows that are older than
+// the stream, and what is streamed of the same rows, before and after, is what an independent client reads as text; and what
+// the SDK decodes of it is the same value, or refused by name.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { UpdateEvent, WireValue } from "../../src/event/change-event.ts";
+import type { ReadEvent, UpdateEvent, WireValue } from "../../src/event/change-event.ts";
 import type { TableDefinitions } from "../../src/sdk/index.ts";
 import { BUILT_IN } from "../../src/sdk/values/built-in.ts";
 import type { Decoder } from "../../src/sdk/values/decoder.ts";
-import { CapturedStream } from "../support/captured-stream.ts";
+import { CapturedStream, type StoredEvent } from "../support/captured-stream.ts";
 import { type TypeColumn, typeColumns, UNWRITABLE } from "../support/type-columns.ts";
+import { EXTENSIONS, HOSTILE, PINNED, USER_TYPES } from "../support/type-database.ts";
+import { waitFor } from "../support/wait-for.ts";
 
-const EXTENSIONS = ["hstore", "citext", "ltree", "cube", "seg", "isn", "intarray", "lo", "vector", "postgis"];
 const COLUMNS_A_TABLE = 40;
 const SDK = fileURLToPath(new URL("../../src/sdk/index.ts", import.meta.url));
-
-const USER_TYPES = `
-  CREATE TYPE mood AS ENUM ('calm', 'NULL', 'with "quotes", commas', 'é');
-  CREATE DOMAIN positive AS int CHECK (VALUE > 0);
-  CREATE DOMAIN moods AS mood;
-  CREATE DOMAIN words AS text[];
-  CREATE DOMAIN few_words AS words;
-  CREATE TYPE pair AS (x int, "Y y" text);
-  CREATE TYPE nest AS (p pair, all_p pair[], m moods, at timestamptz, w words);
-  CREATE TYPE float_range AS RANGE (subtype = float8);
-  CREATE TYPE text_range AS RANGE (subtype = text, collation = "C");
-  CREATE TABLE plain (a bytea, b mood[]);`;
-
-/** What its owner may set for the database: the stream's text must not follow it. */
-const HOSTILE = {
-  ...{ datestyle: "German, DMY", intervalstyle: "sql_standard", bytea_output: "escape", extra_float_digits: "0" },
-  ...{ timezone: "Asia/Kolkata", xmlbinary: "hex", quote_all_identifiers: "on" },
-};
-
-/** The settings that docs/wire-format.md names. */
-const PINNED = `
-  SET datestyle = ISO; SET intervalstyle = postgres; SET bytea_output = hex; SET extra_float_digits = 3;
-  SET timezone = UTC; SET lc_monetary = 'C'; SET xmlbinary = base64; SET search_path = ''; SET client_encoding = UTF8;
-  SET quote_all_identifiers = off`;
 
 interface TableOfTypes {
   readonly name: string;
@@ -52,11 +30,12 @@ let stream: CapturedStream;
 let tables: TableOfTypes[];
 /** As an ordinary client reads them under the pinned settings, by table, row and column. */
 let printed: Map<string, (string | null)[][]>;
-let updates: UpdateEvent[];
+/** Of every row the record of its snapshot, and that of its update. */
+let stored: { read: StoredEvent[]; update: StoredEvent[] };
 let generated: TableDefinitions;
 
 beforeAll(async () => {
-  stream = await CapturedStream.prepare("", { AFTERIMAGE_TABLES: "public.t*" });
+  stream = await CapturedStream.prepare("", { AFTERIMAGE_TABLES: "public.t*", AFTERIMAGE_SNAPSHOT: "initial" });
   const { client } = stream.database;
   for (const [name, value] of Object.entries(HOSTILE)) {
     await client.query(`ALTER DATABASE ${stream.database.name} SET ${name} = ${pg.escapeLiteral(value)}`);
@@ -72,13 +51,20 @@ beforeAll(async () => {
   for (let at = 0; at < columns.length; at += COLUMNS_A_TABLE) {
     tables.push(await createTable(`t${tables.length}`, columns.slice(at, at + COLUMNS_A_TABLE)));
   }
-  await stream.start();
   for (const table of tables) {
     await fill(table, (column, row) => column.texts[row] ?? null);
   }
+  await stream.start();
+  await waitFor(async () => (await stream.progress())?.snapshot.length === 0, {
+    what: "the end of the snapshots",
+    timeout: 120_000,
+  });
   await stream.sql(tables.map(({ name }) => `UPDATE ${name} SET id = id`).join(";"));
   printed = await readBack(tables);
-  updates = (await stream.events()).filter((event) => event.operation === "update");
+  await stream.published();
+  const all = await stream.stored();
+  const those = (operation: string) => all.filter(({ event }) => event.operation === operation);
+  stored = { read: those("read"), update: those("update") };
   generated = await generate();
 });
 
@@ -154,14 +140,17 @@ function standsFor(value: WireValue | undefined, text: string | null, type: stri
   }
 }
 
+type Image = "read" | "before" | "after";
+
 /** Every value of every column: its place, its text, and what the stream holds of it. */
-function* streamed(image: "before" | "after") {
-  for (const event of updates) {
+function* streamed(image: Image) {
+  for (const { event } of stored[image === "read" ? "read" : "update"]) {
     const table = tables.find(({ name }) => `public.${name}` === event.table)!;
-    const row = Number(event.key!.id);
+    const held = image === "before" ? (event as UpdateEvent).before : (event as UpdateEvent | ReadEvent).after;
+    const row = Number((event as UpdateEvent | ReadEvent).key!.id);
     for (const [at, column] of table.columns.entries()) {
       const text = printed.get(table.name)![row]![at]!;
-      yield { table, row, column, name: `c${at}`, text, value: event[image]?.[`c${at}`] };
+      yield { table, row, column, name: `c${at}`, text, value: held?.[`c${at}`] };
     }
   }
 }
@@ -183,7 +172,7 @@ test.each(UNWRITABLE.filter((name) => !name.includes(".")))("no column can hold 
   await expect(made).rejects.toMatchObject({ code: expect.stringMatching(/^(0A000|42P16)$/) });
 });
 
-describe.each(["before", "after"] as const)("the %s image", (image) => {
+describe.each(["read", "before", "after"] as const)("the %s image", (image) => {
   test("holds every value as an independent client reads it", () => {
     const wrong = [];
     let count = 0;
@@ -196,6 +185,26 @@ describe.each(["before", "after"] as const)("the %s image", (image) => {
     expect(wrong, `seed ${seed}`).toEqual([]);
     expect(count).toBe(tables.reduce((sum, { rows, columns }) => sum + rows * columns.length, 0));
   });
+});
+
+test("a snapshot's image of a row is, byte for byte, what the stream has of it", () => {
+  /** The JSON as it stands in the record; quotes inside strings have a backslash. */
+  const between = (json: string, from: string, to: string) =>
+    json.slice(json.indexOf(from) + from.length, json.indexOf(to));
+  const place = ({ event }: StoredEvent) => `${event.table} ${JSON.stringify(event.key)}`;
+  const read = new Map(stored.read.map((each) => [place(each), between(each.value!, ',"after":', ',"timestamp":')]));
+  expect(stored.update).toHaveLength(read.size);
+  for (const update of stored.update) {
+    const both = [
+      between(update.value!, ',"before":', ',"after":'),
+      between(update.value!, ',"after":', ',"timestamp":'),
+    ];
+    const snapshot = read.get(place(update));
+    expect(
+      both.map((image) => image === snapshot),
+      place(update),
+    ).toEqual([true, true]);
+  }
 });
 
 test("boolean, int2, int4, oid and finite floats are JSON's own, all else is a string", () => {

@@ -2,6 +2,7 @@
 // between trying again, standing by and halting. Killing it leaves nothing of it but what is on its way already.
 import type pg from "pg";
 import type { Config } from "../../src/config/config.ts";
+import type { Before } from "../../src/daemon/catalog-watch.ts";
 import type { Connections } from "../../src/daemon/connections.ts";
 import { codeOf, decide } from "../../src/daemon/error-policy.ts";
 import { StreamSession } from "../../src/daemon/stream-session.ts";
@@ -32,6 +33,7 @@ export function configOf(random: Random): Config {
     tables: ["public.*", "!public.x"],
     keyless: [],
     snapshot: "never",
+    onRewrite: "snapshot",
     snapshotConnections: 2,
     spoolFolder: null,
     topics: [],
@@ -133,9 +135,11 @@ export class SimulatedDaemon {
   async #run(): Promise<void> {
     const { scheduler, trace, config } = this.#world;
     const { signal } = this.#stopping;
+    const before: Before = { unpublished: null };
     for (let hasRun = false; !signal.aborted; ) {
       try {
-        this.#session = await StreamSession.open(config, new AbortController().signal, this.#connections());
+        const never = new AbortController().signal;
+        this.#session = await StreamSession.open(config, never, this.#connections(), { before });
         hasRun = true;
         trace(`${this.process.name}: session open at ${this.#session.progress.sequence}`);
         await this.#watch(this.#session);

@@ -157,6 +157,22 @@ export class CapturedStream {
     return [...bySequence.values()];
   }
 
+  /** Waits for the sweep that ends a snapshot of the table: the one that comes after so many. */
+  async swept(table: string, before = 0): Promise<void> {
+    await waitFor(
+      async () => {
+        if (this.daemon.child.exitCode !== null) {
+          throw new Error(`The daemon has ended:\n${this.daemon.output()}`);
+        }
+        const sweeps = (await this.stored()).flatMap(({ event }) =>
+          event.operation === "sweep" && event.table === table ? [event.sequence] : [],
+        );
+        return new Set(sweeps).size > before;
+      },
+      { what: `sweep ${before + 1} of ${table}`, timeout: 60_000 },
+    );
+  }
+
   async drop(): Promise<void> {
     await this.#daemon?.kill();
     await this.database.drop();

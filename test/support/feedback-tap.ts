@@ -1,37 +1,14 @@
-// A TCP relay to Postgres that notes when standby status updates pass: how much its client does in between.
-import { readFileSync } from "node:fs";
+// A TCP relay to Postgres that notes when standby status updates pass: how long the server has to do without.
 import { createServer, connect as dial, type Server, type Socket } from "node:net";
 
 const COPY_DATA = 0x64;
 const STATUS_UPDATE = 0x72;
-const LOOK_EVERY_MS = 20;
-/** Of /proc/PID/stat, on every Linux that Node runs on. https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html */
-const TICK_MS = 10;
-
-/** Milliseconds that the main thread has worked; null when the process is gone. */
-function workedMs(pid: number): number | null {
-  try {
-    const stat = readFileSync(`/proc/${pid}/task/${pid}/stat`, "utf8");
-    const [user, system] = stat
-      .slice(stat.lastIndexOf(")") + 2)
-      .split(" ")
-      .slice(11, 13)
-      .map(Number);
-    return (user! + system!) * TICK_MS;
-  } catch {
-    return null;
-  }
-}
 
 export class FeedbackTap {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
-  #last: { readonly client: Socket; readonly worked: number } | null = null;
-  #watched: { readonly pid: number; worked: number; readonly looking: NodeJS.Timeout } | null = null;
-  /**
-   * Milliseconds that the watched process's main thread worked between two updates, or from the last one to the end of
-   * its connection; the most so far. Work, since what the machine does for others meanwhile is not the process's doing.
-   */
+  #last: { readonly client: Socket; readonly at: number } | null = null;
+  /** Milliseconds between two updates, or from the last one to the end of its connection; the longest so far. */
   longestMs = 0;
   updates = 0;
 
@@ -65,36 +42,21 @@ export class FeedbackTap {
     return address.href;
   }
 
-  /** From here on its work is measured; the tap is used by no other. */
-  watch(pid: number): void {
-    const watched = { pid, worked: workedMs(pid) ?? 0, looking: setInterval(() => this.#look(), LOOK_EVERY_MS) };
-    this.#watched = watched;
-  }
-
   async close(): Promise<void> {
-    clearInterval(this.#watched?.looking);
     for (const socket of this.#sockets) socket.destroy();
     await new Promise((resolve) => this.#server.close(resolve));
-  }
-
-  /** A process that has ended has worked as long as it had at the last look. */
-  #look(): number {
-    if (this.#watched === null) return 0;
-    this.#watched.worked = workedMs(this.#watched.pid) ?? this.#watched.worked;
-    return this.#watched.worked;
   }
 
   #note(client: Socket, chunk: Buffer): void {
     if (chunk[0] !== COPY_DATA || chunk[5] !== STATUS_UPDATE) return;
     this.#ended(this.#last?.client);
-    if (this.#watched === null) return;
-    this.#last = { client, worked: this.#look() };
+    this.#last = { client, at: performance.now() };
     this.updates++;
   }
 
   #ended(client: Socket | undefined): void {
     if (this.#last === null || this.#last.client !== client) return;
-    this.longestMs = Math.max(this.longestMs, this.#look() - this.#last.worked);
+    this.longestMs = Math.max(this.longestMs, performance.now() - this.#last.at);
     this.#last = null;
   }
 }

@@ -51,8 +51,29 @@ function answerTo(server: PostgresServer, text: string, values: readonly unknown
   if (has("FROM pg_control_system()")) {
     return [{ systemId: "1", timeline: "1", database: 5, insertLsn: formatLsn(server.insertLsn), version: 180_004 }];
   }
-  if (has("c.oid = ANY ($2)")) {
+  if (has("relfilenode AS file")) {
     const oids = values[1] as number[];
+    return TABLES.filter(({ oid }) => oids.includes(oid)).map(({ oid }) => ({
+      oid,
+      file: oid,
+      toast: 0,
+      columns: String(server.columnsOf(oid)),
+      filled: [],
+      types: {},
+      place: "own",
+      parts: "",
+      composites: {},
+      enums: {},
+    }));
+  }
+  if (has("FROM pg_enum")) {
+    return [{ mark: null }];
+  }
+  if (has("pg_get_publication_tables")) {
+    return TABLES.map(({ oid }) => ({ oid }));
+  }
+  if (has("c.oid = ANY ($2)") || has("NOT c.relispartition")) {
+    const oids = (values[1] as number[] | undefined) ?? TABLES.map(({ oid }) => oid);
     return TABLES.filter(({ oid }) => oids.includes(oid)).map(({ oid, name, identity, publicationRel }) => ({
       oid,
       schema: "public",
@@ -66,6 +87,8 @@ function answerTo(server: PostgresServer, text: string, values: readonly unknown
       riImmediate: null,
       ancestors: [],
       readAt: formatLsn(server.insertLsn),
+      written: String(server.columnsOf(oid)),
+      partitioned: false,
     }));
   }
   if (has("JOIN pg_publication_tables")) {

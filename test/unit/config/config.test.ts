@@ -46,6 +46,7 @@ describe("what is accepted", () => {
       tables: ["public.*"],
       keyless: [],
       snapshot: "initial",
+      onRewrite: "snapshot",
       snapshotConnections: 2,
       spoolFolder: null,
       topics: [],
@@ -65,17 +66,6 @@ describe("what is accepted", () => {
       pidFile: null,
       log: { level: "info", format: "auto", file: null },
     });
-  });
-
-  test("tables whose images are complete, in a file and in a variable", () => {
-    const images = [
-      { schema: "public", table: "orders" },
-      { schema: "public", table: "a,b" },
-    ];
-    const file = fileWith(`images: { public.orders: complete, 'public."a,b"': complete }\nimagesFile: rows.db\n`);
-    expect(loadConfig({ file, env: ENOUGH })).toMatchObject({ images, imagesFile: "rows.db" });
-    const env = { ...ENOUGH, AFTERIMAGE_IMAGES: 'public.orders=complete,public."a,b"=complete' };
-    expect(loadConfig({ env })).toMatchObject({ images });
   });
 
   test("the file of the README", () => {

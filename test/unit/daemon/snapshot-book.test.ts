@@ -20,7 +20,7 @@ const moved = (id: number) => ({
 });
 
 test("every row that goes on under another key without all its values is read again", () => {
-  const book = new SnapshotBook([toBeRead(table)]);
+  const book = new SnapshotBook([toBeRead(table)], [table]);
   const untouched = book.state;
   book.note(moved(1));
   expect(book.state).toBe(untouched);
@@ -39,7 +39,8 @@ test("every row that goes on under another key without all its values is read ag
 });
 
 test("when they are too many for the progress record, the table is read anew, and later ones are noted still", () => {
-  const book = new SnapshotBook([{ ...toBeRead(table), since: 3, ranges: [], again: [["1"]], rows: 9 }]);
+  const underWay = { ...toBeRead(table), since: 3, ranges: [], again: [["1"]], rows: 9 };
+  const book = new SnapshotBook([underWay], [table]);
   book.watch(oid);
   const before = book.generation(oid);
   let most = 0;
@@ -54,7 +55,7 @@ test("when they are too many for the progress record, the table is read anew, an
 });
 
 test("what was read before a snapshot was given up is told from what a later one reads", () => {
-  const book = new SnapshotBook([toBeRead(table)]);
+  const book = new SnapshotBook([toBeRead(table)], [table]);
   const before = book.generation(oid);
   book.remove(oid);
   book.add(toBeRead(table));

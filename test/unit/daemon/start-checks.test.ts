@@ -36,6 +36,7 @@ const SERVER: ServerFacts = {
   systemId: "7574563311234567890",
   timeline: 3,
   database: 16_384,
+  version: 180_004,
   insertLsn: lsn(0x500),
   slot: "afterimage_shop",
   confirmedFlushLsn: lsn(0x100),

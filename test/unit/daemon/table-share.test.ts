@@ -15,8 +15,8 @@ const { oid } = encoder.schema;
 let book: SnapshotBook;
 let share: TableShare;
 beforeEach(() => {
-  book = new SnapshotBook([toBeRead(table)]);
-  share = new TableShare(book, oid);
+  book = new SnapshotBook([toBeRead(table)], [table]);
+  share = new TableShare(book, book.get(oid)!);
 });
 const ranges = () => book.get(oid)!.ranges.map(({ after, upTo }) => `${after ?? "…"}-${upTo ?? "…"}`);
 const cut = (rows = 1000) => {
@@ -78,7 +78,7 @@ test("the last one does not leave while something is left, and one at a time rea
 test("after a restart it goes on with the ranges that are stored", () => {
   cut();
   book.advance(oid, ["60"], ["44"]);
-  const again = new TableShare(new SnapshotBook(JSON.parse(JSON.stringify(book.state))), oid);
+  const again = new TableShare(new SnapshotBook(JSON.parse(JSON.stringify(book.state)), [table]), book.get(oid)!);
   expect([again.take(), again.take(), again.take()]).toMatchObject([
     { after: null, upTo: ["30"] },
     { after: ["44"], upTo: ["60"] },

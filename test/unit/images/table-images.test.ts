@@ -218,3 +218,35 @@ test("a file that can't be used is named with a remedy, and without anything of 
   expect(() => ImageFile.open(join(folder, "none", "a"), IDENTITY, 0)).toThrow(failed);
   expect(() => ImageFile.open(folder, IDENTITY, 0)).toThrow(failed);
 });
+
+test("a record that tells only of another file, as after VACUUM FULL, keeps the rows, also when they are opened anew", () => {
+  const rows = {
+    file: 1,
+    toast: 2,
+    columns: "c",
+    filled: [],
+    types: {},
+    place: "own",
+    parts: "",
+    composites: {},
+    enums: {},
+  };
+  const shapes = [
+    { ...SHAPE, rows },
+    { ...SHAPE, schema: 2, rows: { ...rows, file: 9, toast: 8 } },
+    { ...SHAPE, schema: 3, rows: { ...rows, file: 10, columns: "d" } },
+  ] as const;
+  const recorded = new Map(shapes.map((shape) => [shape.schema, shape]));
+  const opened = () =>
+    new TableImages({ table: "public.t", topic: "shop.public.t" }, path(), file.table("public.t", "topic"), recorded);
+  let images = opened();
+  put(images, 1, "1", ["1", "a"], shapes[0]);
+  put(images, 2, "2", ["2", "b"], shapes[1]);
+  expect(images.known("1")).toEqual(["1", "a"]);
+  store(images, 2);
+  images = opened();
+  images.begin(shapes[0], 3, lsn(3));
+  expect(images.known("2")).toEqual(["2", "b"]);
+  images.begin(shapes[2], 4, lsn(4));
+  expect(images.known("1")).toBeNull();
+});

@@ -1,6 +1,6 @@
 // The report of verify as people read it.
 import { expect, test } from "vitest";
-import { formatReport } from "../../../src/cli/verify.ts";
+import { formatReport, progressText } from "../../../src/cli/verify.ts";
 import { Findings } from "../../../src/verify/finding.ts";
 import { resultOf, type VerifyReport } from "../../../src/verify/report.ts";
 
@@ -72,4 +72,12 @@ test("what is unseen or partial fails unless it is let pass; a note never does",
   expect(resultOf(unseen, { ...STRICT, ignoreUnseen: true })).toBe("proven");
   expect(resultOf(partial, { ...STRICT, allowPartial: true })).toBe("proven");
   expect(resultOf(unseen, { ...STRICT, allowPartial: true })).toBe("wrong");
+});
+
+test("while the stream is read it says how far it is and how long it may take", () => {
+  expect(progressText(250_000, 1_000_000, 5_000)).toBe(
+    "verified sequence 250000 of 1000000 (25 %), 50000 a second, about 15 s left",
+  );
+  expect(progressText(1_000, 1_000_000, 1_000)).toMatch(/\(0 %\), 1000 a second, about 16 min 39 s left$/);
+  expect(progressText(0, 0, 0)).toMatch(/\(100 %\), 0 a second, about 0 s left$/);
 });
