@@ -88,6 +88,12 @@ export class DaemonDrain {
     await this.#until("the daemon to stream", (status) => status.state === "streaming");
   }
 
+  /** That it has used so far; null where the system has no /proc. */
+  async cpuSeconds(): Promise<number | null> {
+    const status = await getJson<DaemonStatus>(`${this.adminAddress}/status`);
+    return status === undefined ? null : cpuSeconds(status.pid);
+  }
+
   /** Everything up to that sequence is published. */
   async reached(sequence: number): Promise<void> {
     await this.#until(`sequence ${sequence}`, ({ position }) => (position?.sequence ?? 0) >= sequence);

@@ -93,8 +93,9 @@ async function bench(
   return { rounds, snapshots };
 }
 
-function describeSnapshot({ round, rows, snapshotRowsPerSecond, copyRowsPerSecond, ratio }: SnapshotRound): string {
-  return `snapshot ${round}: ${rows} rows, daemon ${snapshotRowsPerSecond} rows/s into Kafka; COPY … TO STDOUT ${copyRowsPerSecond} rows/s, ratio ${ratio}`;
+function describeSnapshot(one: SnapshotRound): string {
+  const { round, rows, snapshotRowsPerSecond, cpuMicrosecondsPerRow: cpu, copyRowsPerSecond, ratio } = one;
+  return `snapshot ${round}: ${rows} rows, daemon ${snapshotRowsPerSecond} rows/s into Kafka, ${cpu ?? "?"} µs CPU a row; COPY … TO STDOUT ${copyRowsPerSecond} rows/s, ratio ${ratio}`;
 }
 
 function describe({ round, daemon, recvlogical, ratio, calibration }: Round): string {

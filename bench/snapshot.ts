@@ -11,6 +11,8 @@ export interface SnapshotRound {
   readonly rows: number;
   /** From the gap to the sweep, by the broker's clock. */
   readonly snapshotRowsPerSecond: number;
+  /** User and system time of the daemon; null where the system has no /proc. */
+  readonly cpuMicrosecondsPerRow: number | null;
   readonly copyRowsPerSecond: number;
   readonly ratio: number;
 }
@@ -24,8 +26,10 @@ export async function snapshotRound(
 ): Promise<SnapshotRound> {
   // Whoever comes second finds the table in the page cache: they take turns.
   const first = round % 2 === 1 ? null : await copy(backlog.url, rows);
+  const cpuBefore = await daemon.cpuSeconds();
   await ask(daemon.adminAddress);
   await daemon.reached(sequence + rows + 2);
+  const cpuAfter = await daemon.cpuSeconds();
   const copied = first ?? (await copy(backlog.url, rows));
   const times = (await readTopic(brokers, `${STREAM}.progress`))
     .map(({ timestamp, value }) => ({ timestamp, progress: parseProgress(value ?? "") }))
@@ -36,6 +40,8 @@ export async function snapshotRound(
     round,
     rows,
     snapshotRowsPerSecond: snapshot,
+    cpuMicrosecondsPerRow:
+      cpuBefore === null || cpuAfter === null ? null : Math.round(((cpuAfter - cpuBefore) / rows) * 1e7) / 10,
     copyRowsPerSecond: copied,
     ratio: Math.round((snapshot / copied) * 100) / 100,
   };

@@ -112,7 +112,7 @@ export const SETTINGS: readonly Setting[] = [
     kind: "integer",
     default: "2",
     expected: "a whole number from 1 to 16",
-    about: "Connections over which a snapshot reads, each one table at a time.",
+    about: "Connections over which snapshots read: several tables, or ranges of one, at a time.",
   },
   {
     path: "streaming",

@@ -10,9 +10,10 @@ import { parseTableName } from "../event/identifier.ts";
 import { type Lsn, ZERO_LSN } from "../event/lsn.ts";
 import { failpoint } from "../failpoint.ts";
 import type { EncodedEvent } from "../sink/encode-event.ts";
-import { encodeGapEvent, encodeReadEvent } from "../sink/encode-own-event.ts";
+import { encodeGapEvent, readEventEncoder } from "../sink/encode-own-event.ts";
+import type { ReadableTable } from "../source/chunk-sql.ts";
 import { errorCode } from "../source/session.ts";
-import type { ChunkStart, ReadableTable } from "../source/snapshot-reader.ts";
+import type { ChunkStart } from "../source/snapshot-reader.ts";
 import { endSnapshot, giveUp, nameMissing, OnTheirWay, placeAsking, type ReadingParts } from "./placing.ts";
 import { wallTime } from "./wall-time.ts";
 
@@ -133,8 +134,8 @@ export class KeylessReading {
     if (!this.#isOurs(begun) || begun.window.fateOf("", begun.sight) === "drop") {
       return [];
     }
-    const { timestamp } = begun;
-    const events = rows.map((row) => encodeReadEvent(this.#table, row, { sequence: next(), epoch, lsn, timestamp }));
+    const encode = readEventEncoder(this.#table, { epoch, lsn, timestamp: begun.timestamp });
+    const events = rows.map((row) => encode(row, next()));
     book.change(oid, { rows: book.get(oid)!.rows + events.length });
     return events;
   }

@@ -14,7 +14,7 @@ export interface ReadingParts {
   readonly book: SnapshotBook;
   readonly reader: SnapshotReader;
   readonly epoch: number;
-  /** Of rows, as text, in a chunk. */
+  /** Of rows, as text, that are read in one transaction. */
   readonly maxBytes: number;
   /** As of `Pipeline.place`. */
   readonly place: (after: Lsn, build: BuildEvents) => Promise<void>;
@@ -33,11 +33,8 @@ export interface ReadingParts {
   readonly signal: AbortSignal;
 }
 
-/**
- * Chunks that may be on their way into the stream while the next one is read. A crash reads them again, and the one that
- * was being read.
- */
-const AHEAD = 1;
+/** Of what one connection reads, how many portions may be on their way into the stream while the next one is read. */
+export const AHEAD = 1;
 const ASK_EVERY_MS = 20;
 /** An idle server writes nothing out that would bring the stream on; a busy one needs no help. */
 const FIRST_NUDGE_MS = 200;
@@ -125,20 +122,21 @@ export function endSnapshot(
 
 /**
  * Without a sweep: rows that were not read are no rows that are gone. Resolves with false when there is nothing to give
- * up: under another name the table has a snapshot of its own.
+ * up: somebody else has ended the snapshot meanwhile, or under another name the table has one of its own.
  */
 export async function giveUp(
   { book, ...parts }: PlacingParts & Pick<ReadingParts, "book">,
   oid: number,
   name: string,
 ): Promise<boolean> {
-  let givenUp = false;
+  const generation = book.generation(oid);
+  let ended = false;
   await placeAsking(parts, ZERO_LSN, () => {
-    givenUp = book.get(oid)?.table === name;
-    if (givenUp) {
+    ended = book.get(oid)?.table === name && book.generation(oid) === generation;
+    if (ended) {
       book.remove(oid);
     }
     return [];
   });
-  return givenUp;
+  return ended;
 }

@@ -1,9 +1,8 @@
 // Keys of which the stream has left values out while readers may not have the row yet: they are read again.
 import type { Sight, Window } from "../capture/table-watch.ts";
 import type { RowEncoder, RowValues } from "../event/row-encoder.ts";
-
-/** The values of a row's key, in key order. */
-export type Key = readonly string[];
+import type { KeyTexts as Key } from "../event/snapshot-state.ts";
+import { nameOf } from "./snapshot-book.ts";
 
 export interface ReadAgain {
   /** The keys that were asked for. */
@@ -37,8 +36,6 @@ export function leftToReadAgain(waiting: readonly Key[], chunk: ReadAgain): read
 export function withoutDoubles(keys: readonly Key[]): readonly Key[] {
   return [...new Map(keys.map((key) => [nameOf(key), key])).values()];
 }
-
-const nameOf = (key: Key): string => JSON.stringify(key);
 
 /** A row that has the key alone. */
 function rowOf(encoder: RowEncoder, key: Key): RowValues {

@@ -4,7 +4,13 @@ import type { CapturedTable } from "../capture/captured-table.ts";
 import type { CapturedEvent } from "../capture/sequencer.ts";
 import { keyToReadAgain, TableWatch } from "../capture/table-watch.ts";
 import type { TableSchema } from "../event/schema.ts";
-import type { SnapshotState, TableSnapshot } from "../event/snapshot-state.ts";
+import {
+  type KeyRange,
+  type KeyTexts,
+  type SnapshotState,
+  type TableSnapshot,
+  WHOLE_TABLE,
+} from "../event/snapshot-state.ts";
 import type { SnapshotSide } from "../pipeline/parts.ts";
 import { type Missed, missedError, whatWasMissed } from "./missed.ts";
 
@@ -114,7 +120,7 @@ export class SnapshotBook implements SnapshotSide {
     }
     const watch = this.#watches.get(oid);
     watch?.note(event);
-    if (watch !== undefined || entry.cursor !== null) {
+    if (watch !== undefined || isBegun(entry)) {
       const key = keyToReadAgain(event);
       if (key !== null) {
         this.#readAgain(entry, key);
@@ -142,6 +148,25 @@ export class SnapshotBook implements SnapshotSide {
     this.#state = this.state.map((entry) => (entry.oid === oid ? { ...entry, ...what } : entry));
   }
 
+  /** A range of the table is read up to that key, or to its end (null). */
+  advance(oid: number, upTo: KeyTexts | null, after: KeyTexts | null): void {
+    const { ranges } = this.get(oid)!;
+    const left = ranges.flatMap((range) =>
+      nameOf(range.upTo) !== nameOf(upTo) ? [range] : after === null ? [] : [{ after, upTo }],
+    );
+    this.change(oid, { ranges: left });
+  }
+
+  /** Makes several ranges of one: `ends` are the last keys of all but the last of them, in order. */
+  split(oid: number, upTo: KeyTexts | null, ends: readonly KeyTexts[]): void {
+    const { ranges } = this.get(oid)!;
+    const parts = ({ after }: KeyRange) =>
+      [...ends, upTo].map((end, at) => ({ after: at === 0 ? after : ends[at - 1]!, upTo: end }));
+    this.change(oid, {
+      ranges: ranges.flatMap((range) => (nameOf(range.upTo) === nameOf(upTo) ? parts(range) : [range])),
+    });
+  }
+
   /** The snapshot of this table is over. */
   remove(oid: number): void {
     this.#watches.delete(oid);
@@ -157,13 +182,18 @@ export class SnapshotBook implements SnapshotSide {
     return watch;
   }
 
+  /** The watch of the table's reading; not that of a snapshot which is over, though another one may have begun. */
+  isWatchedBy(oid: number, watch: TableWatch): boolean {
+    return this.#watches.get(oid) === watch;
+  }
+
   #readAgain(entry: TableSnapshot, key: string[]): void {
     const { oid } = entry;
     const weight = (this.#weights.get(oid) ?? weigh(entry.again)) + weigh([key]);
     if (weight > MOST_AGAIN) {
       // What is read from here on sees all that is streamed by then.
       this.#forget(oid);
-      this.change(oid, { cursor: null, atEnd: false, again: [], rows: 0 });
+      this.change(oid, { ranges: [WHOLE_TABLE], again: [], rows: 0 });
       return;
     }
     this.#weights.set(oid, weight);
@@ -212,6 +242,15 @@ export class SnapshotBook implements SnapshotSide {
   }
 }
 
+/** A key, and so a range of a table, by name. */
+export const nameOf = (key: KeyTexts | null): string => JSON.stringify(key);
+
+/** Whether rows of it may have been read. */
+function isBegun({ ranges, rows }: TableSnapshot): boolean {
+  const [first] = ranges;
+  return rows > 0 || ranges.length !== 1 || first!.after !== null || first!.upTo !== null;
+}
+
 const weigh = (keys: readonly (readonly string[])[]): number =>
   keys.reduce((sum, key) => key.reduce((length, text) => length + text.length, sum), 0);
 
@@ -244,5 +283,5 @@ export function toBeRead(
   { where = null, estimate = null }: { where?: string | null; estimate?: number | null } = {},
 ): TableSnapshot {
   const { oid, table: name } = table.encoder.schema;
-  return { table: name, oid, where, since: null, cursor: null, atEnd: false, again: [], rows: 0, estimate };
+  return { table: name, oid, where, since: null, ranges: [WHOLE_TABLE], again: [], rows: 0, estimate };
 }

@@ -1,5 +1,5 @@
-// Takes snapshots while the stream goes on: opens each with a gap, reads several tables at a time over connections of
-// its own, and tells how far it is. What it has done stands in the progress record; a new session goes on from there.
+// Takes snapshots while the stream goes on: opens each with a gap, reads several tables, and several ranges of one, at a
+// time over connections of its own, and tells how far it is. What it has done stands in the progress record; a new session goes on from there.
 import { setTimeout as sleep } from "node:timers/promises";
 import type pg from "pg";
 import type { CapturedTable } from "../capture/captured-table.ts";
@@ -15,10 +15,12 @@ import { SnapshotReader } from "../source/snapshot-reader.ts";
 import { nameHolders, readWriters } from "../source/table-writers.ts";
 import type { Connections } from "./connections.ts";
 import { KeylessReading } from "./keyless-reading.ts";
+import { AHEAD } from "./placing.ts";
 import type { SnapshotBook } from "./snapshot-book.ts";
 import { SnapshotRequests, withSnapshotClient } from "./snapshot-requests.ts";
 import type { SnapshotStatus } from "./status.ts";
 import { TableReading } from "./table-reading.ts";
+import { TableShare } from "./table-share.ts";
 import { wallTime } from "./wall-time.ts";
 
 export interface SnapshotterParts {
@@ -36,8 +38,13 @@ export interface SnapshotterParts {
   readonly fail: (error: unknown) => void;
 }
 
-/** Two of them are on their way at most: together what a Kafka transaction holds, and what a crash reads again. */
-const CHUNK_BYTES = 512 * 1024;
+/**
+ * A chunk: all rows, as text, that are read and not durable yet, over all connections; so a crash reads one chunk again at
+ * most. In batches, since it is held in memory as they are.
+ */
+const CHUNK_BATCHES = 4;
+/** Each connection reads a part of it while another one is on its way into the stream. */
+const PARTS_A_CONNECTION = 1 + AHEAD;
 
 /** The reason of the gap that opens a snapshot; `opensSnapshot` knows it by its beginning. */
 const REASON = "snapshot: every row of the table follows";
@@ -45,11 +52,15 @@ const REASON = "snapshot: every row of the table follows";
 const TOO_MANY_CONNECTIONS = "53300";
 const CONNECT_AGAIN_MS = 1_000;
 
+/** A table that is being read. */
 interface Work {
   readonly begun: number;
   readonly rowsBefore: number;
   readonly cancelled: AbortController;
-  waitingFor: string | null;
+  /** Null for a table without a key, which one connection reads. */
+  readonly share: TableShare | null;
+  /** Of those that read it, what each waits for; null when for nothing. */
+  readonly hands: Map<pg.Client, string | null>;
 }
 
 export class Snapshotter {
@@ -108,7 +119,7 @@ export class Snapshotter {
         estimatedRows: estimate,
         rowsPerSecond: Math.round(rate),
         secondsLeft: left === null ? null : Math.round(left),
-        waitingFor: work === undefined ? this.#unconnected : work.waitingFor,
+        waitingFor: work === undefined ? this.#unconnected : ([...work.hands.values()].find(Boolean) ?? null),
       };
     });
   }
@@ -131,13 +142,10 @@ export class Snapshotter {
   }
 
   #employ(): void {
-    const { book, config } = this.#parts;
     if (!this.#reads || this.#over.signal.aborted) {
       return;
     }
-    const waiting = book.state.filter(({ oid }) => !this.#work.has(oid)).length;
-    const wanted = Math.min(config.snapshotConnections, this.#workers.size + waiting);
-    while (this.#workers.size < wanted) {
+    while (this.#workers.size < this.#wanted()) {
       const worker = this.#readTables().catch((error) => {
         if (!this.#over.signal.aborted) {
           this.#parts.fail(error);
@@ -150,6 +158,19 @@ export class Snapshotter {
         this.#employ();
       });
     }
+  }
+
+  /** Connections that have something to read. */
+  #wanted(): number {
+    const hands = [...this.#work.values()].reduce((sum, { hands: { size } }) => sum + size, 0);
+    const free = this.#parts.book.state.reduce((sum, { oid }) => sum + this.#free(oid), 0);
+    return Math.min(this.#parts.config.snapshotConnections, hands + free);
+  }
+
+  /** How many could begin to read that table. */
+  #free(oid: number): number {
+    const work = this.#work.get(oid);
+    return work === undefined ? 1 : (work.share?.free ?? 0);
   }
 
   async #readTables(): Promise<void> {
@@ -165,6 +186,9 @@ export class Snapshotter {
         // The stream has its own, and shall not end over it again and again.
         this.#unconnected = "a connection: the server, or the user's limit, has no more";
         await sleep(CONNECT_AGAIN_MS, undefined, { signal });
+        if (this.#next() === undefined) {
+          return;
+        }
       }
     }
   }
@@ -172,42 +196,28 @@ export class Snapshotter {
   async #readWithClient(): Promise<void> {
     await withSnapshotClient(this.#parts, this.#over.signal, async (client) => {
       this.#unconnected = null;
-      const next = () => this.#parts.book.state.find(({ oid }) => !this.#work.has(oid));
-      for (let entry = next(); entry !== undefined; entry = next()) {
+      for (let entry = this.#next(); entry !== undefined; entry = this.#next()) {
         await this.#readTable(client, entry);
       }
     });
   }
 
-  async #readTable(client: pg.Client, { oid, table: name, rows, where, cursor }: TableSnapshot): Promise<void> {
-    const { config, publication, book } = this.#parts;
-    const cancelled = new AbortController();
-    const work: Work = { begun: performance.now(), rowsBefore: rows, cancelled, waitingFor: null };
-    this.#work.set(oid, work);
-    const table = book.tables.get(oid)!;
-    const Reading = table.encoder.hasKey ? TableReading : KeylessReading;
-    const reading = new Reading(
-      {
-        ...this.#parts,
-        reader: new SnapshotReader(client, publication),
-        maxBytes: Math.min(CHUNK_BYTES, config.batch.maxBytes / 2),
-        // Before the first chunk also those that are idle: they may have written before the table was published, and
-        // Postgres streams nothing of that.
-        writers: () => readWriters(client, oid, cursor === null),
-        holders: (xids) => nameHolders(client, xids),
-        waits: (what) => {
-          work.waitingFor = what;
-        },
-        signal: AbortSignal.any([this.#over.signal, cancelled.signal]),
-      },
-      table,
-    );
+  #next(): TableSnapshot | undefined {
+    return this.#parts.book.state.find(({ oid }) => this.#free(oid) > 0);
+  }
+
+  async #readTable(client: pg.Client, entry: TableSnapshot): Promise<void> {
+    const { book } = this.#parts;
+    const { oid, table: name, where } = entry;
+    const work = this.#work.get(oid) ?? this.#begin(entry);
+    const generation = book.generation(oid);
+    work.hands.set(client, null);
     try {
-      if (!(await reading.run())) {
+      if (!(await this.#reading(client, entry, work).run())) {
         this.notes.push(`The snapshot of ${name} was given up: the table is not published any more.`);
       }
     } catch (error) {
-      if (cancelled.signal.aborted && !this.#over.signal.aborted) {
+      if (work.cancelled.signal.aborted && !this.#over.signal.aborted) {
         await client.query("ROLLBACK");
         return;
       }
@@ -215,15 +225,51 @@ export class Snapshotter {
         throw error;
       }
       // It would fail again after every restart.
-      this.notes.push(`The snapshot of ${name} was given up: its condition failed (${messageOf(error)}).`);
       await client.query("ROLLBACK");
-      await this.#parts.place(ZERO_LSN, () => {
-        this.#parts.book.remove(oid);
-        return [];
-      });
+      if (book.generation(oid) === generation) {
+        this.notes.push(`The snapshot of ${name} was given up: its condition failed (${messageOf(error)}).`);
+        await this.#parts.place(ZERO_LSN, () => {
+          book.remove(oid);
+          return [];
+        });
+      }
     } finally {
-      this.#work.delete(oid);
+      work.hands.delete(client);
+      if (work.hands.size === 0) {
+        this.#work.delete(oid);
+      }
     }
+  }
+
+  #begin(entry: TableSnapshot): Work {
+    const { oid, rows } = entry;
+    const { book } = this.#parts;
+    const share = book.tables.get(oid)!.encoder.hasKey ? new TableShare(book, entry) : null;
+    const cancelled = new AbortController();
+    const work: Work = { begun: performance.now(), rowsBefore: rows, cancelled, share, hands: new Map() };
+    this.#work.set(oid, work);
+    return work;
+  }
+
+  #reading(client: pg.Client, { oid, rows, where }: TableSnapshot, work: Work): TableReading | KeylessReading {
+    const { config, publication, book } = this.#parts;
+    const { share, cancelled, hands } = work;
+    const parts = {
+      ...this.#parts,
+      reader: new SnapshotReader(client, publication),
+      maxBytes: Math.ceil((CHUNK_BATCHES * config.batch.maxBytes) / (PARTS_A_CONNECTION * config.snapshotConnections)),
+      // Before the first chunk also those that are idle: they may have written before the table was published, and
+      // Postgres streams nothing of that.
+      writers: () => readWriters(client, oid, share === null || rows === 0),
+      holders: (xids: readonly string[]) => nameHolders(client, xids),
+      waits: (what: string | null) => void hands.set(client, what),
+      signal: AbortSignal.any([this.#over.signal, cancelled.signal]),
+    };
+    if (share === null) {
+      return new KeylessReading(parts, book.tables.get(oid)!);
+    }
+    const idle = () => config.snapshotConnections - Math.max(this.#workers.size, this.#wanted());
+    return new TableReading({ ...parts, share, where, idle, employ: () => this.#employ() }, book.tables.get(oid)!);
   }
 }
 

@@ -8,8 +8,11 @@ export const UNCHANGED: unique symbol = Symbol("unchanged");
 /** Postgres's text output under the pinned session settings, SQL NULL, or `UNCHANGED`. */
 export type ColumnValue = string | null | typeof UNCHANGED;
 
-/** How the text of a type becomes JSON: `literal` types are valid JSON as Postgres writes them. */
-export type JsonForm = "boolean" | "literal" | "float" | "text";
+/**
+ * How the text of a type becomes JSON: `literal` types are valid JSON as Postgres writes them, `plain` ones become a
+ * string with nothing in it to be escaped.
+ */
+export type JsonForm = "boolean" | "literal" | "float" | "plain" | "text";
 
 // OIDs of pg_type.dat; they never change.
 const BOOL = 16;
@@ -18,6 +21,13 @@ const INT4 = 23;
 const OID = 26;
 const FLOAT4 = 700;
 const FLOAT8 = 701;
+const INT8 = 20;
+const NUMERIC = 1700;
+const DATE = 1082;
+const TIME = 1083;
+const TIMESTAMP = 1114;
+const TIMESTAMPTZ = 1184;
+const UUID = 2950;
 
 /** Native JSON for boolean, int2, int4, oid and finite floats; a string for every other type (int8 among them). */
 export function jsonFormOf(typeOid: number): JsonForm {
@@ -31,6 +41,14 @@ export function jsonFormOf(typeOid: number): JsonForm {
     case FLOAT4:
     case FLOAT8:
       return "float";
+    case INT8:
+    case NUMERIC:
+    case DATE:
+    case TIME:
+    case TIMESTAMP:
+    case TIMESTAMPTZ:
+    case UUID:
+      return "plain";
     default:
       return "text";
   }
@@ -48,6 +66,8 @@ export function encodeValue(value: string | null, form: JsonForm): string {
       return value === "t" ? "true" : "false";
     case "float":
       return value === "NaN" || value === "Infinity" || value === "-Infinity" ? `"${value}"` : value;
+    case "plain":
+      return `"${value}"`;
     case "text":
       return JSON.stringify(value);
     default:

@@ -14,8 +14,19 @@ export interface OwnPlace {
 
 /** The JSON of a row that a snapshot read. */
 export function encodeRead(table: RowEncoder, row: RowValues, place: OwnPlace): string {
-  const { schema } = table.schema;
-  return `{"v":1,"table":${table.tableJson},"operation":"read","key":${table.key(row)},"before":null,"after":${table.row(row)},${own(place)},"schema":${schema}}`;
+  return readEncoder(table, place)(row, place.sequence);
+}
+
+/** The same for many rows that are put in one place, but for their sequence. */
+export function readEncoder(
+  table: RowEncoder,
+  place: Omit<OwnPlace, "sequence">,
+): (row: RowValues, sequence: number) => string {
+  const head = `{"v":1,"table":${table.tableJson},"operation":"read","key":`;
+  const beforeSequence = `,"timestamp":"${place.timestamp}","sequence":`;
+  const tail = `,${ownTransaction(place)},"schema":${table.schema.schema}}`;
+  return (row, sequence) =>
+    `${head}${table.key(row)},"before":null,"after":${table.row(row)}${beforeSequence}${sequence}${tail}`;
 }
 
 /** The JSON of a gap barrier; `copies` is the number of partitions that get it. */
@@ -32,6 +43,10 @@ function barrier(table: RowEncoder, operation: "gap" | "sweep"): string {
   return `{"v":1,"table":${table.tableJson},"operation":"${operation}","key":null,"before":null,"after":null`;
 }
 
-function own({ timestamp, sequence, epoch, lsn }: OwnPlace): string {
-  return `"timestamp":"${timestamp}","sequence":${sequence},"transaction":{"id":null,"epoch":${epoch},"lsn":"${formatLsn(lsn)}","index":0}`;
+function own(place: OwnPlace): string {
+  return `"timestamp":"${place.timestamp}","sequence":${place.sequence},${ownTransaction(place)}`;
+}
+
+function ownTransaction({ epoch, lsn }: Pick<OwnPlace, "epoch" | "lsn">): string {
+  return `"transaction":{"id":null,"epoch":${epoch},"lsn":"${formatLsn(lsn)}","index":0}`;
 }

@@ -11,6 +11,8 @@ interface EncodedColumn {
   /** `"name":` */
   readonly label: string;
   readonly form: JsonForm;
+  /** As a string, whatever the type. */
+  readonly textForm: "plain" | "text";
 }
 
 export class RowEncoder {
@@ -25,12 +27,11 @@ export class RowEncoder {
   constructor(schema: TableSchema) {
     this.schema = schema;
     this.tableJson = JSON.stringify(schema.table);
-    this.#columns = schema.columns.map((column, place) => ({
-      place,
-      name: column.name,
-      label: `${JSON.stringify(column.name)}:`,
-      form: jsonFormOf(column.oid),
-    }));
+    this.#columns = schema.columns.map((column, place) => {
+      const form = jsonFormOf(column.oid);
+      const textForm = form === "text" ? "text" : "plain";
+      return { place, name: column.name, label: `${JSON.stringify(column.name)}:`, form, textForm };
+    });
     this.#keyColumns = this.#columns
       .filter(({ place }) => schema.columns[place]!.key !== null)
       .sort((a, b) => schema.columns[a.place]!.key! - schema.columns[b.place]!.key!);
@@ -86,7 +87,7 @@ export class RowEncoder {
         throw new TypeError(`Key column ${column.name} of ${this.schema.table} has no value.`);
       }
       json += json.length === 1 ? column.label : `,${column.label}`;
-      json += encodeValue(value, asText ? "text" : column.form);
+      json += encodeValue(value, asText ? column.textForm : column.form);
     }
     return `${json}}`;
   }

@@ -20,10 +20,13 @@ interface Base {
 interface CompletePart extends Base {
   readonly count: number;
   readonly bytes: number;
+  readonly ownBytes: number;
 }
 
 export interface SizedBatch extends PublishableBatch {
   readonly bytes: number;
+  /** Of these, what the daemon's own events have. */
+  readonly ownBytes: number;
   /** Commit time of its first transaction; null without events. */
   readonly since: string | null;
 }
@@ -36,6 +39,7 @@ export class BatchAssembler {
   #base: Base;
   #events: EncodedEvent[] = [];
   #bytes = 0;
+  #ownBytes = 0;
   #complete: CompletePart | null = null;
   /** The transaction of the event added last, and its index. */
   #tail: { transaction: EnvelopeTransaction; index: number } | null = null;
@@ -77,6 +81,7 @@ export class BatchAssembler {
     this.#complete = {
       count: this.#events.length,
       bytes: this.#bytes,
+      ownBytes: this.#ownBytes,
       completeSequence: this.#events.at(-1)!.sequence,
       endLsn,
       last,
@@ -93,12 +98,16 @@ export class BatchAssembler {
     if (events.length === 0) {
       return;
     }
-    this.#events.push(...events);
-    this.#bytes += events.reduce((sum, { bytes }) => sum + bytes, 0);
+    for (const event of events) {
+      this.#events.push(event);
+      this.#bytes += event.bytes;
+      this.#ownBytes += event.bytes;
+    }
     const { endLsn, last } = this.#complete ?? this.#base;
     this.#complete = {
       count: this.#events.length,
       bytes: this.#bytes,
+      ownBytes: this.#ownBytes,
       completeSequence: events.at(-1)!.sequence,
       endLsn: this.#idleLsn > endLsn ? this.#idleLsn : endLsn,
       last,
@@ -153,7 +162,7 @@ export class BatchAssembler {
       snapshot: this.#snapshot(),
     };
     failpoint("batch.idle");
-    return { ...this.#base, events: [], bytes: 0, since: null };
+    return { ...this.#base, events: [], bytes: 0, ownBytes: 0, since: null };
   }
 
   #sealComplete(): void {
@@ -161,13 +170,14 @@ export class BatchAssembler {
     if (complete === null) {
       return;
     }
-    const { count, bytes, ...base } = complete;
+    const { count, bytes, ownBytes, ...base } = complete;
     const whole = count === this.#events.length;
     const events = whole ? this.#events : this.#events.slice(0, count);
-    this.#sealed.push({ ...base, events, bytes, since: this.#since });
+    this.#sealed.push({ ...base, events, bytes, ownBytes, since: this.#since });
     this.#events = whole ? [] : this.#events.slice(count);
     this.#since = whole ? null : this.#tail!.transaction.timestamp;
     this.#bytes -= bytes;
+    this.#ownBytes -= ownBytes;
     this.#complete = null;
     this.#base = base;
     failpoint("batch.sealed-whole");
@@ -179,7 +189,8 @@ export class BatchAssembler {
     const last = { commitLsn, xid: id, timestamp, index, complete: false };
     // What came so far may have changed a snapshot's list of keys: a restart does not see it again.
     this.#base = { ...this.#base, last, snapshot: this.#snapshot() };
-    this.#sealed.push({ ...this.#base, events: this.#events, bytes: this.#bytes, since: this.#since });
+    // None of the daemon's own, which stand between transactions.
+    this.#sealed.push({ ...this.#base, events: this.#events, bytes: this.#bytes, ownBytes: 0, since: this.#since });
     this.#events = [];
     this.#bytes = 0;
     this.#since = null;

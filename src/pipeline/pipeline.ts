@@ -43,7 +43,6 @@ export class Pipeline {
       nextSequence: () => this.#sequencer.place(),
       placed: (events) => {
         parts.images?.placed(events);
-        this.#budget.take(events.reduce((sum, { bytes }) => sum + bytes, 0));
         this.#loop.placed(events);
       },
       state: () => snapshot.state,
@@ -56,7 +55,9 @@ export class Pipeline {
           if (this.#positionFound) {
             parts.confirm(progress.endLsn);
           }
-          this.#budget.release(batch.bytes);
+          // Snapshots bound what they have on its way themselves: while that is published the socket has to be read, or
+          // the stream would not reach what is to be put into it next.
+          this.#budget.release(batch.bytes - batch.ownBytes);
           this.#placements.published(progress.sequence, batch.snapshot);
         },
         failed: (error) => this.fail(error),

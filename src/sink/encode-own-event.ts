@@ -1,5 +1,5 @@
 // Events of a snapshot → the records a batch holds.
-import { encodeGap, encodeRead, encodeSweep, type OwnPlace } from "../event/own-events.ts";
+import { encodeGap, encodeSweep, type OwnPlace, readEncoder } from "../event/own-events.ts";
 import type { RowEncoder, RowValues } from "../event/row-encoder.ts";
 import { partitionOf } from "../kafka/murmur2.ts";
 import { type EncodedEvent, OVERHEAD_BYTES } from "./encode-event.ts";
@@ -11,22 +11,25 @@ export interface OwnTable {
   readonly partitions: number;
 }
 
-export function encodeReadEvent(
+/** Encodes the rows that a snapshot puts in one place of the stream. */
+export function readEventEncoder(
   { encoder, topic, partitions }: OwnTable,
-  row: RowValues,
-  place: OwnPlace,
-): EncodedEvent {
-  const value = encodeRead(encoder, row, place);
-  const key = encoder.recordKey(row);
-  return {
-    encoder,
-    topic,
-    partition: partitionOf(key ?? encoder.schema.table, partitions),
-    copies: 1,
-    key,
-    value,
-    sequence: place.sequence,
-    bytes: Buffer.byteLength(value) + (key?.length ?? 0) + OVERHEAD_BYTES,
+  place: Omit<OwnPlace, "sequence">,
+): (row: RowValues, sequence: number) => EncodedEvent {
+  const encode = readEncoder(encoder, place);
+  return (row, sequence) => {
+    const value = encode(row, sequence);
+    const key = encoder.recordKey(row);
+    return {
+      encoder,
+      topic,
+      partition: partitionOf(key ?? encoder.schema.table, partitions),
+      copies: 1,
+      key,
+      value,
+      sequence,
+      bytes: Buffer.byteLength(value) + (key?.length ?? 0) + OVERHEAD_BYTES,
+    };
   };
 }
 

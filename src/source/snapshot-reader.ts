@@ -5,15 +5,19 @@ import type pg from "pg";
 import { AfterimageError } from "../errors.ts";
 import { formatTableName, quoteIdentifier } from "../event/identifier.ts";
 import { type Lsn, parseLsn, toLsn } from "../event/lsn.ts";
+import type { KeyTexts } from "../event/snapshot-state.ts";
+import {
+  DESCRIBE,
+  type Described,
+  declareChunk,
+  type ReadableTable,
+  type RowsWanted,
+  SIZES,
+  selectEnds,
+} from "./chunk-sql.ts";
 import { checkDecoded, doubtfulPlaces, lengthOf } from "./decoded-rows.ts";
 import { errorCode, type LongQuery, queryFailed } from "./session.ts";
 import { Visibility } from "./visibility.ts";
-
-export interface ReadableTable {
-  readonly oid: number;
-  readonly schema: string;
-  readonly table: string;
-}
 
 /** The table as the chunk's transaction finds it. */
 export interface ChunkStart {
@@ -26,17 +30,18 @@ export interface ChunkStart {
   readonly shape: string;
 }
 
-/** Which rows: those after the cursor, or those with one of the keys. */
-export interface ChunkWanted {
+export interface ChunkWanted extends RowsWanted {
   /** Published columns, in their order. */
   readonly columns: readonly string[];
-  readonly key: readonly string[];
-  readonly cursor: readonly string[] | null;
-  readonly keys: readonly (readonly string[])[] | null;
-  readonly where: string | null;
   /** Null for all of them. */
   readonly maxRows: number | null;
   readonly maxBytes: number;
+}
+
+export interface RangeSample {
+  readonly ends: readonly KeyTexts[];
+  /** Estimated. */
+  readonly rows: number;
 }
 
 export interface Chunk {
@@ -46,17 +51,12 @@ export interface Chunk {
   readonly atEnd: boolean;
 }
 
-interface Described {
-  readonly kind: string;
-  readonly filter: string | null;
-  readonly types: ReadonlyMap<string, string>;
-  readonly asciiOnly: boolean;
-}
-
 /** A lock that is not granted within this is asked for again: whoever waits behind us shall not wait long. */
 const LOCK_MS = 2_000;
 /** A table whose key has no fitting index is sorted for each chunk. */
 const READ_MS = 3_600_000;
+/** About as many pages are read to find out how the keys are spread. */
+const SAMPLED_PAGES = 200;
 const FIRST_FETCH = 50;
 const LARGEST_FETCH = 5_000;
 
@@ -118,7 +118,11 @@ export class SnapshotReader {
   async read(table: ReadableTable, wanted: ChunkWanted): Promise<Chunk> {
     try {
       // As a prepared statement, which holds one command, whatever was given as a condition.
-      const declare = { text: this.#declare(table, wanted), queryMode: "extended", patienceMs: READ_MS };
+      const declare = {
+        text: declareChunk(table, wanted, this.#described!),
+        queryMode: "extended",
+        patienceMs: READ_MS,
+      };
       await this.#client.query(declare as LongQuery);
       return await this.#fetchChunk(table, wanted);
     } catch (error) {
@@ -139,9 +143,9 @@ export class SnapshotReader {
     table: ReadableTable,
     { columns, maxBytes }: Pick<ChunkWanted, "columns" | "maxBytes">,
   ): AsyncGenerator<readonly (readonly (string | null)[])[]> {
-    const all = { columns, key: [], cursor: null, keys: null, where: null, maxRows: null, maxBytes };
+    const all = { columns, key: [], after: null, upTo: null, keys: null, where: null, maxRows: null, maxBytes };
     try {
-      await this.#client.query(this.#declare(table, all));
+      await this.#client.query(declareChunk(table, all, this.#described!));
       const doubtful = doubtfulPlaces(columns, this.#described!);
       for (let ask = FIRST_FETCH; ; ) {
         const rows = await this.#fetch(ask);
@@ -162,26 +166,30 @@ export class SnapshotReader {
     }
   }
 
-  #declare(table: ReadableTable, { columns, key, cursor, keys, where, maxRows }: ChunkWanted): string {
-    const { kind, filter } = this.#described!;
-    const tuple = (names: readonly string[]) => `(${names.map(quoteIdentifier).join(", ")})`;
-    const values = (texts: readonly string[]) =>
-      `(${texts.map((text, at) => this.#literal(text, key[at]!)).join(", ")})`;
-    const conditions = [
-      ...(cursor === null ? [] : [`${tuple(key)} > ${values(cursor)}`]),
-      ...(keys === null ? [] : [`${tuple(key)} IN (${keys.map(values).join(", ")})`]),
-      ...[filter, where].flatMap((condition) => (condition === null ? [] : [`(${condition}\n)`])),
-    ];
-    return `DECLARE chunk NO SCROLL CURSOR FOR
-      SELECT ${columns.map(quoteIdentifier).join(", ")}
-        FROM ${kind === "p" ? "" : "ONLY "}${quoteIdentifier(table.schema)}.${quoteIdentifier(table.table)}
-       ${conditions.length === 0 ? "" : `WHERE ${conditions.join(" AND ")}`}
-       ${key.length === 0 ? "" : `ORDER BY ${key.map(quoteIdentifier).join(", ")}`}
-       ${maxRows === null ? "" : `LIMIT ${maxRows}`}`;
-  }
-
-  #literal(text: string, column: string): string {
-    return `${this.#client.escapeLiteral(text)}::${this.#described!.types.get(column)}`;
+  /**
+   * The last keys of all but the last of as many parts of a range as asked for, about equally large, and how many rows it
+   * has, as a sample of the table tells both. In the transaction that `begin` has opened. Null when the table is not
+   * larger than `smallest` bytes, or the sample has too few rows.
+   */
+  async sample(table: ReadableTable, wanted: RowsWanted, parts: number, smallest: number): Promise<RangeSample | null> {
+    try {
+      const { rows: sizes } = await this.#client.query(SIZES, [table.oid]);
+      const { bytes, pages } = sizes[0];
+      if (Number(bytes) <= smallest) {
+        return null;
+      }
+      const percent = Math.min(100, (100 * SAMPLED_PAGES) / Number(pages));
+      const text = selectEnds(table, wanted, this.#described!, { parts, percent });
+      const sampled = { text, rowMode: "array", types: AS_TEXT, patienceMs: READ_MS };
+      const { rows } = (await this.#client.query(sampled as unknown as LongQuery)) as unknown as { rows: string[][] };
+      if (rows.length < parts) {
+        return null;
+      }
+      const ends = rows.slice(0, -1).map(([, ...key]) => key);
+      return { ends, rows: Math.round((Number(rows[0]![0]) * 100) / percent) };
+    } catch (error) {
+      throw this.#named(table, error);
+    }
   }
 
   async #fetchChunk(table: ReadableTable, { columns, maxRows, maxBytes }: ChunkWanted): Promise<Chunk> {
@@ -243,32 +251,6 @@ export function notAllowedToRead(
     { cause },
   );
 }
-
-// What a schema record says of a table is not enough: types by their name, and the publication's row filter. One that
-// publishes the whole schema or database has none.
-const DESCRIBE = `
-  SELECT pg_current_snapshot()::text AS snapshot, pg_current_wal_insert_lsn()::text AS lsn,
-         to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp,
-         current_setting('wal_block_size') AS block, current_setting('server_encoding') AS encoding,
-         (SELECT setting FROM pg_settings WHERE name = 'wal_segment_size') AS segment,
-         c.oid, c.relkind AS kind,
-         (SELECT p.puballtables
-                 OR EXISTS (SELECT FROM pg_publication_rel pr WHERE pr.prpubid = p.oid
-                               AND pr.prrelid IN (SELECT c.oid UNION SELECT relid FROM pg_partition_ancestors(c.oid)))
-                 OR EXISTS (SELECT FROM pg_publication_namespace pn
-                             WHERE pn.pnpubid = p.oid AND pn.pnnspid = c.relnamespace)
-            FROM pg_publication p WHERE p.oid = $2) AS published,
-         (SELECT json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, -1), 'oid', a.atttypid::bigint,
-                                            'typmod', a.atttypmod) ORDER BY a.attnum)
-            FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
-         (SELECT json_agg(json_build_array(c.relreplident, i.indisprimary, i.indisreplident, i.indkey::text) ORDER BY i.indexrelid)
-            FROM pg_index i WHERE i.indrelid = c.oid AND (i.indisprimary OR i.indisreplident)) AS keys,
-         (SELECT pg_get_expr(pr.prqual, pr.prrelid)
-            FROM pg_publication_rel pr JOIN pg_publication p ON p.oid = pr.prpubid
-           WHERE pr.prpubid = $2 AND pr.prrelid = c.oid AND NOT p.puballtables
-             AND NOT EXISTS (SELECT FROM pg_publication_namespace pn
-                              WHERE pn.pnpubid = $2 AND pn.pnnspid = c.relnamespace)) AS filter
-    FROM pg_class c WHERE c.oid = $1::regclass`;
 
 const SHORT_HEADER = 24n;
 const LONG_HEADER = 40n;

@@ -1,6 +1,8 @@
 // Rows that were there before the stream are read while it goes on, and what is published comes to the tables.
 import pg from "pg";
 import { afterEach, expect, test } from "vitest";
+import { readTopic } from "../../dev/servers/topics.ts";
+import { parseProgress } from "../../src/event/progress.ts";
 import { requestSnapshot } from "../support/admin.ts";
 import { CapturedStream } from "../support/captured-stream.ts";
 import { verifyDatabase } from "../support/verify-run.ts";
@@ -42,6 +44,26 @@ test("a table with rows is opened by a gap, read in the order of its key, and en
     transaction: { id: null, epoch: 1, index: 0 },
   });
   expect(events.at(-1)).toMatchObject({ operation: "sweep", table: "public.t", since: 1 });
+  await expectEqual();
+});
+
+test("a table is cut up into ranges of its keys, whatever they are, when connections have nothing else to read", async () => {
+  stream = await CapturedStream.create(
+    `CREATE TYPE mood AS ENUM ('sad', 'ok', 'glad');
+     CREATE TABLE pair (a mood, b float8, c text COLLATE "sv-x-icu", pad text, PRIMARY KEY (a, b, c));
+     INSERT INTO pair SELECT m, f, c || chr(39) || g, repeat(md5(c), 30) FROM generate_series(1, 20) g,
+       unnest(enum_range(NULL::mood)) m, unnest('{NaN,Infinity,-Infinity,-0,0.1,1e-300,1e300}'::float8[]) f,
+       unnest(ARRAY['a','B','å','ä','ö','z','Z','é','','I','ı','\\']) c`,
+    { ...SETTINGS, AFTERIMAGE_BATCH_MAX_BYTES: "64KiB", AFTERIMAGE_SNAPSHOT_CONNECTIONS: "4" },
+  );
+  await snapshotOver();
+  const records = await readTopic([...stream.brokers], `${stream.stream}.progress`);
+  const left = records.flatMap(({ value }) => parseProgress(value ?? "").snapshot.map(({ ranges }) => ranges.length));
+  expect(Math.max(...left)).toBeGreaterThan(1);
+  expect(Math.max(...left)).toBeLessThanOrEqual(4);
+  const reads = (await stream.events()).filter(({ operation }) => operation === "read");
+  expect(reads).toHaveLength(20 * 3 * 7 * 12);
+  expect(new Set(reads.map(({ key }) => JSON.stringify(key))).size).toBe(reads.length);
   await expectEqual();
 });
 

@@ -16,7 +16,7 @@ import { noteStored } from "../../src/images/catch-up.ts";
 import type { Images } from "../../src/images/images.ts";
 import { parseStored } from "../../src/images/stored-event.ts";
 import { encodeEvent } from "../../src/sink/encode-event.ts";
-import { encodeGapEvent, encodeReadEvent, encodeSweepEvent } from "../../src/sink/encode-own-event.ts";
+import { encodeGapEvent, encodeSweepEvent, readEventEncoder } from "../../src/sink/encode-own-event.ts";
 import { IMAGED, ImageStore } from "../support/image-store.ts";
 import { tableSchema } from "../unit/event/tables.ts";
 
@@ -200,7 +200,7 @@ function play(world: World, now: Step): void {
       // Rows are read after the catalogue was.
       world.alterUnseen(true);
       const row = rows.get(now.id);
-      if (row !== undefined) world.own((place) => encodeReadEvent(world.table, row, place));
+      if (row !== undefined) world.own((place) => readEventEncoder(world.table, place)(row, place.sequence));
       return;
     }
     case "truncate":

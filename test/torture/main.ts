@@ -87,6 +87,7 @@ async function snapshots(values: ReturnType<typeof options>): Promise<number> {
       writesPerSecond: count("writes", values.writes),
       kills: count("kills", values.kills),
       longestMs: 2_000,
+      batchBytes: 1024 * 1024,
       random: seeded(values.seed),
       log: (line) => console.log(line),
     });

@@ -6,9 +6,11 @@ import { createDatabase, unique } from "../../dev/servers/database.ts";
 import { deleteTopics, kafkaClient } from "../../dev/servers/topics.ts";
 import { requestSnapshot, statusOf } from "../support/admin.ts";
 import { type SpawnedDaemon, spawnCli } from "../support/daemon.ts";
+import { ReadTap } from "../support/read-tap.ts";
 import { verifyDatabase } from "../support/verify-run.ts";
 import { waitFor } from "../support/wait-for.ts";
 import type { Random } from "./random.ts";
+import { ReadsLost } from "./reads-lost.ts";
 
 export interface SnapshotKillsPlan {
   readonly postgresUrl: string;
@@ -20,6 +22,8 @@ export interface SnapshotKillsPlan {
   readonly kills: number;
   /** A kill comes so long after the daemon streams at most. */
   readonly longestMs: number;
+  /** `batch.maxBytes` of the daemon. */
+  readonly batchBytes: number;
   readonly random: Random;
   readonly log: (line: string) => void;
 }
@@ -35,12 +39,24 @@ export interface SnapshotKillsReport {
   readonly reads: number;
   /** Rows of which one snapshot published two `read` events. */
   readonly readTwice: number;
+  /** Rows, and their bytes as text, that came from Postgres again after a kill: of all kills, and of the worst one. */
+  readonly readAgain: number;
+  readonly mostReadAgain: { readonly rows: number; readonly bytes: number };
+  /** Bytes of rows, as text, that may be read again after a kill. */
+  readonly chunk: number;
+  /** That read at the same time, the most. */
+  readonly connections: number;
   readonly verified: boolean;
   /** What `afterimage verify` said, when it found something. */
   readonly found: string;
 }
 
 const TABLE = "public.items";
+const COLUMNS = ["id", "v", "pad"];
+/** What may be read again after a kill: rows as text, in batches, as docs/architecture.md has it. */
+const CHUNK_BATCHES = 4;
+/** The last rows of a fetch may belong to the next chunk already. */
+const OVERSHOOT = 1.05;
 const ROWS_A_COMMIT = 10;
 const WRITERS = 4;
 const VERIFY_MS = 3_600_000;
@@ -49,9 +65,14 @@ export async function killSnapshots(plan: SnapshotKillsPlan): Promise<SnapshotKi
   const { postgresUrl, brokers, rows, kills, random, log } = plan;
   const database = await createDatabase(postgresUrl, "kills");
   const stream = unique("kills");
+  const lost = new ReadsLost();
+  const tap = await ReadTap.start(database.url, COLUMNS, (values, connection) =>
+    lost.row(values[0]!, values.join("").length, connection),
+  );
   const settings = {
     AFTERIMAGE_STREAM: stream,
-    AFTERIMAGE_POSTGRES_URL: database.url,
+    AFTERIMAGE_POSTGRES_URL: tap.through(database.url),
+    AFTERIMAGE_BATCH_MAX_BYTES: String(plan.batchBytes),
     AFTERIMAGE_KAFKA_BROKERS: brokers.join(","),
     AFTERIMAGE_TABLES: "*.*",
     AFTERIMAGE_ADMIN_PORT: "0",
@@ -74,8 +95,9 @@ export async function killSnapshots(plan: SnapshotKillsPlan): Promise<SnapshotKi
     for (let killed = 0; killed < kills; ) {
       const running = await start();
       const [before] = (await statusOf(running)).snapshot;
-      if (before === undefined && (await requestSnapshot(running, TABLE)) === null) {
-        snapshots++;
+      if (before === undefined) {
+        lost.begin();
+        snapshots += (await requestSnapshot(running, TABLE)) === null ? 1 : 0;
       }
       if (random.chance(0.8)) {
         // On a slow machine the first rows may take long; and before them there is little to be lost.
@@ -88,6 +110,7 @@ export async function killSnapshots(plan: SnapshotKillsPlan): Promise<SnapshotKi
       await sleep(random.int(0, plan.longestMs));
       const [reading] = (await statusOf(running)).snapshot;
       await running.kill();
+      lost.killed();
       if (reading !== undefined) {
         killed++;
         log(`kill ${killed} of ${kills}: ${reading.rows} rows read, ${load.perSecond()} writes a second`);
@@ -105,10 +128,23 @@ export async function killSnapshots(plan: SnapshotKillsPlan): Promise<SnapshotKi
     const counts = await countReads([...brokers], `${stream}.${TABLE}`);
     const verified = code === 0;
     const found = verified ? "" : `${kinds.join(", ")}\n${output}`;
-    return { kills, snapshots, writes, writesPerSecond: perSecond, ...counts, verified, found };
+    return {
+      kills,
+      snapshots,
+      writes,
+      writesPerSecond: perSecond,
+      ...counts,
+      readAgain: lost.all,
+      mostReadAgain: lost.most,
+      chunk: CHUNK_BATCHES * plan.batchBytes,
+      connections: lost.mostConnections,
+      verified,
+      found,
+    };
   } finally {
     await load.end();
     await (daemon as SpawnedDaemon | null)?.kill();
+    await tap.close();
     await database.drop();
     await deleteTopics([...brokers], `${stream}.`);
   }
@@ -234,8 +270,11 @@ async function countReads(brokers: string[], topic: string): Promise<{ reads: nu
   return counts;
 }
 
-export const holdsSnapshots = ({ verified, readTwice, reads }: SnapshotKillsReport): boolean =>
-  verified && readTwice === 0 && reads > 0;
+export const holdsSnapshots = (report: SnapshotKillsReport): boolean =>
+  report.verified &&
+  report.readTwice === 0 &&
+  report.reads > 0 &&
+  report.mostReadAgain.bytes <= OVERSHOOT * report.chunk;
 
 export const snapshotLine = (report: SnapshotKillsReport): string =>
-  `${holdsSnapshots(report) ? "held" : "NOT HELD"}: ${report.kills} kills during ${report.snapshots} snapshots, ${report.writes} rows written (${report.writesPerSecond} a second), ${report.reads} rows read, ${report.readTwice} of them twice by one snapshot; verify --against-database: ${report.verified ? "equal" : report.found}`;
+  `${holdsSnapshots(report) ? "held" : "NOT HELD"}: ${report.kills} kills during ${report.snapshots} snapshots, ${report.writes} rows written (${report.writesPerSecond} a second), ${report.reads} rows read, ${report.readTwice} of them twice by one snapshot, over up to ${report.connections} connections; from Postgres again after a kill: ${Math.round(report.readAgain / report.kills)} rows on average, ${report.mostReadAgain.rows} rows and ${report.mostReadAgain.bytes} bytes at most (a chunk is ${report.chunk}); verify --against-database: ${report.verified ? "equal" : report.found}`;

@@ -99,7 +99,7 @@ describe("the book", () => {
   test("begins a snapshot once for each difference, and not for an older version that is still in use", () => {
     const { book, told } = begun();
     book.announced(captured({ ...withRows({ parts: "x" }), columns: before.encoder.schema.columns }));
-    expect(book.state).toMatchObject([{ oid: BEFORE.oid, since: null, cursor: null }]);
+    expect(book.state).toMatchObject([{ oid: BEFORE.oid, since: null, ranges: [{ after: null, upTo: null }] }]);
     book.announced(before);
     book.announced(before);
     expect(told).toEqual([[BEFORE.oid, "its partitions were attached, detached or rewritten"]]);

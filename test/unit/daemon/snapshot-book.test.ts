@@ -39,7 +39,7 @@ test("every row that goes on under another key without all its values is read ag
 });
 
 test("when they are too many for the progress record, the table is read anew, and later ones are noted still", () => {
-  const underWay = { ...toBeRead(table), since: 3, cursor: ["9"], atEnd: true, again: [["1"]], rows: 9 };
+  const underWay = { ...toBeRead(table), since: 3, ranges: [], again: [["1"]], rows: 9 };
   const book = new SnapshotBook([underWay], [table]);
   book.watch(oid);
   const before = book.generation(oid);
@@ -50,7 +50,7 @@ test("when they are too many for the progress record, the table is read anew, an
   }
   expect(most).toBeLessThan(3 * MOST_AGAIN);
   expect(book.generation(oid)).toBeGreaterThan(before);
-  expect(book.get(oid)).toMatchObject({ since: 3, cursor: null, atEnd: false, rows: 0 });
+  expect(book.get(oid)).toMatchObject({ since: 3, ranges: [{ after: null, upTo: null }], rows: 0 });
   expect(book.get(oid)!.again.at(-1)).toEqual(["299999"]);
 });
 

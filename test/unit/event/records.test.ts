@@ -47,6 +47,26 @@ describe("progress", () => {
     expect(parseProgress(encodeProgress(record))).toEqual(record);
   });
 
+  test("what a snapshot has left to read is read back equal, also as it was written before there were ranges", () => {
+    const entry = { table: "t", oid: 1, where: null, since: 1, again: [["9"]], rows: 5, estimate: null };
+    const ranges = [
+      { after: null, upTo: ["4", "a"] },
+      { after: ["7", "ü"], upTo: null },
+    ];
+    const record = { ...progress, snapshot: [{ ...entry, ranges }] };
+    expect(parseProgress(encodeProgress(record))).toEqual(record);
+    const olderRecord = (cursor: string[] | null, atEnd: boolean) =>
+      parseProgress(
+        JSON.stringify({
+          ...JSON.parse(encodeProgress(progress)),
+          snapshot: { tables: [{ ...entry, cursor, atEnd }] },
+        }),
+      ).snapshot;
+    expect(olderRecord(null, false)).toEqual([{ ...entry, ranges: [{ after: null, upTo: null }] }]);
+    expect(olderRecord(["5"], false)).toEqual([{ ...entry, ranges: [{ after: ["5"], upTo: null }] }]);
+    expect(olderRecord(["5"], true)).toEqual([{ ...entry, ranges: [] }]);
+  });
+
   test.each([
     ["", "PROGRESS_FOREIGN"],
     ["hello", "PROGRESS_FOREIGN"],

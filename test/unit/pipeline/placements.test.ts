@@ -9,7 +9,16 @@ import { describeBatch, encodedEvent, feed, lastOf, START } from "./events.ts";
 import { Fixture } from "./pipeline-fixture.ts";
 
 const state = (rows: number): SnapshotState => [
-  { table: "t", oid: 1, where: null, since: 1, cursor: [String(rows)], atEnd: false, again: [], rows, estimate: null },
+  {
+    table: "t",
+    oid: 1,
+    where: null,
+    since: 1,
+    ranges: [{ after: [String(rows)], upTo: null }],
+    again: [],
+    rows,
+    estimate: null,
+  },
 ];
 
 describe("placements", () => {

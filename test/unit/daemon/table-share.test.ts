@@ -1,0 +1,112 @@
+// Which connection reads which range of a table, and what the progress record says of it.
+import { beforeEach, describe, expect, test } from "vitest";
+import { SnapshotBook, toBeRead } from "../../../src/daemon/snapshot-book.ts";
+import { TableShare } from "../../../src/daemon/table-share.ts";
+import { UNCHANGED } from "../../../src/event/column-value.ts";
+import { lsn, rowEncoder } from "../event/tables.ts";
+
+const encoder = rowEncoder([
+  ["id", "int4"],
+  ["body", "text"],
+]);
+const table = { encoder, topic: "t", partitions: 1 };
+const { oid } = encoder.schema;
+
+let book: SnapshotBook;
+let share: TableShare;
+beforeEach(() => {
+  book = new SnapshotBook([toBeRead(table)], [table]);
+  share = new TableShare(book, book.get(oid)!);
+});
+const ranges = () => book.get(oid)!.ranges.map(({ after, upTo }) => `${after ?? "…"}-${upTo ?? "…"}`);
+const cut = (rows = 1000) => {
+  const own = share.take()!;
+  share.sawChunk(10);
+  share.cut(own, { ends: [["30"], ["60"]], rows });
+  return own;
+};
+
+test("a range that is cut up keeps its first part, and others take the rest; each is read once", () => {
+  const own = cut();
+  expect(ranges()).toEqual(["…-30", "30-60", "60-…"]);
+  expect(own.upTo).toEqual(["30"]);
+  expect(share.free).toBe(2);
+  expect([share.take(), share.take(), share.take()]).toMatchObject([
+    { after: ["30"], upTo: ["60"] },
+    { after: ["60"], upTo: null },
+    null,
+  ]);
+});
+
+test("one that is cut up while rows of it are on their way begins behind what is stored", () => {
+  const own = share.take()!;
+  book.advance(oid, null, ["10"]);
+  own.after = ["20"];
+  share.sawChunk(10);
+  share.cut(own, { ends: [["50"]], rows: 1000 });
+  expect(ranges()).toEqual(["10-50", "50-…"]);
+  book.advance(oid, own.upTo, ["20"]);
+  expect(ranges()).toEqual(["20-50", "50-…"]);
+  book.advance(oid, own.upTo, null);
+  expect(ranges()).toEqual(["50-…"]);
+});
+
+describe("a range stays whole", () => {
+  test.each([
+    ["when too few rows are left in it", { ends: [["30"]], rows: 39 }],
+    ["when nothing is known of it", null],
+    ["when the borders are too long for every progress record", { ends: [["x".repeat(3000)]], rows: 1000 }],
+  ])("%s, and is not asked about again", (_, sample) => {
+    const own = share.take()!;
+    expect(share.mayBeCut(own)).toBe(false);
+    share.sawChunk(10);
+    expect(share.mayBeCut(own)).toBe(true);
+    share.cut(own, sample);
+    expect(ranges()).toEqual(["…-…"]);
+    expect(share.mayBeCut(own)).toBe(false);
+  });
+});
+
+test("the last one does not leave while something is left, and one at a time reads keys again", async () => {
+  const [one, other] = [{}, {}];
+  await Promise.all([share.join(async () => []), share.join(async () => [])]);
+  expect([share.readsAgain(one), share.readsAgain(other)]).toEqual([true, false]);
+  expect([share.mayLeave(one), share.mayLeave(other)]).toEqual([true, false]);
+  expect(share.readsAgain(other)).toBe(true);
+});
+
+test("after a restart it goes on with the ranges that are stored", () => {
+  cut();
+  book.advance(oid, ["60"], ["44"]);
+  const again = new TableShare(new SnapshotBook(JSON.parse(JSON.stringify(book.state)), [table]), book.get(oid)!);
+  expect([again.take(), again.take(), again.take()]).toMatchObject([
+    { after: null, upTo: ["30"] },
+    { after: ["44"], upTo: ["60"] },
+    { after: ["60"], upTo: null },
+  ]);
+});
+
+test("of a snapshot that is over nothing more is taken, though another one has begun", () => {
+  book.remove(oid);
+  book.add(toBeRead(table));
+  expect(share.entry).toBeUndefined();
+  expect([share.free, share.take()]).toEqual([0, null]);
+});
+
+test("when it is read anew, everything may be taken once more", () => {
+  const own = cut();
+  const generation = book.generation(oid);
+  for (let id = 0; book.generation(oid) === generation; id++) {
+    book.note({
+      table,
+      change: { operation: "insert", new: [String(1_000_000 + id), UNCHANGED], previousKey: ["0", null] },
+      transaction: { id: "7", epoch: 1, commitLsn: lsn(70), timestamp: "" },
+      sequence: id,
+      index: id,
+      last: false,
+    });
+  }
+  expect(ranges()).toEqual(["…-…"]);
+  expect(share.take()).toMatchObject({ after: null, upTo: null });
+  expect(book.generation(oid)).not.toBe(own.generation);
+});
