@@ -20,6 +20,8 @@ export interface Config {
     readonly publication: string;
     /** Whether a slot that is made is one that standbys take over. */
     readonly failover: boolean;
+    /** `none`: what came into the database by replication is not sent. */
+    readonly origin: "any" | "none";
     /** The altered publication that an operator has looked at; null when there was none. */
     readonly acceptPublicationXmin: number | null;
     /** The password's; read again before every attempt to connect. */
@@ -114,7 +116,7 @@ function resolve(parsed: Partial<ParsedConfig>, stream: string): Partial<Config>
     ...(postgres === undefined ? {} : { postgres: resolvePostgres(postgres, stream) }),
     ...(kafka === undefined ? {} : { kafka: resolveKafka(kafka, stream) }),
     ...(topics === undefined ? {} : { topics: resolveTopics(topics) }),
-    ...(parsed.images === undefined ? {} : { images: resolveImages(parsed.images) }),
+    ...(parsed.images === undefined ? {} : { images: resolveImages(parsed.images, postgres?.origin) }),
     imagesFile: parsed.imagesFile ?? `afterimage-${stream}.images`,
     ...(startup === undefined ? {} : { startup: { waitMs: startup.wait } }),
     ...(batch === undefined ? {} : { batch: { maxBytes: batch.maxBytes, lingerMs: batch.linger } }),
@@ -146,10 +148,10 @@ function resolveWalGuard({ warn, alert, giveUp }: ParsedConfig["walGuard"]): Con
 
 function resolvePostgres(postgres: ParsedConfig["postgres"], stream: string): Config["postgres"] {
   const { slot = `afterimage_${stream}`, publication = `afterimage_${stream}` } = postgres;
-  const { passwordFile, failover, acceptPublicationXmin = null } = postgres;
-  if (passwordFile === undefined) return { url: postgres.url, slot, publication, failover, acceptPublicationXmin };
-  const url = withPasswordOf(passwordFile, postgres.url);
-  return { url, slot, publication, failover, acceptPublicationXmin, passwordFile };
+  const { url, passwordFile, failover, origin, acceptPublicationXmin = null } = postgres;
+  const resolved = { url, slot, publication, failover, origin, acceptPublicationXmin };
+  if (passwordFile === undefined) return resolved;
+  return { ...resolved, url: withPasswordOf(passwordFile, url), passwordFile };
 }
 
 /** The passwords as their files hold them now: they may have been rotated. Throws CONFIG_FILE_UNREADABLE. */
@@ -218,11 +220,20 @@ function resolveTopics(topics: Record<string, string>): Config["topics"] {
   });
 }
 
-const resolveImages = (images: Record<string, string>): Config["images"] =>
-  Object.keys(images).map((name) => {
+function resolveImages(images: Record<string, string>, origin: Config["postgres"]["origin"] = "any"): Config["images"] {
+  const names = Object.keys(images);
+  if (origin === "none" && names.length > 0) {
+    throw new AfterimageError(
+      "CONFIG_INVALID",
+      "images and postgres.origin: none contradict each other: the last row of a key is known from the stream alone, and the stream leaves out what came by replication.",
+      "Take the tables out of images and give them REPLICA IDENTITY FULL, or set postgres.origin to any.",
+    );
+  }
+  return names.map((name) => {
     const { schema, table } = parseTablePattern(name)!;
     return { schema: schema.literal!, table: table.literal! };
   });
+}
 
 /** Editors end files with a line break that is no part of the password. */
 const readSecret = (path: string, file: string): string => readFile(path, file).replace(/\r?\n$/, "");

@@ -54,6 +54,7 @@ export const CONFIG_SCHEMA = z.strictObject({
         .refine((name) => name !== "" && Buffer.byteLength(name) <= 63 && !name.includes("\0"))
         .optional(),
       failover: z.boolean().default(false),
+      origin: z.enum(["any", "none"]).default("any"),
       // Below 3 are no transactions of their own.
       acceptPublicationXmin: z.int().min(3).max(0xffff_ffff).optional(),
     })

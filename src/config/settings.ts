@@ -1,25 +1,9 @@
 // The list of every setting: its path, environment variable, flag, and what it means. Parsing, messages and docs use it.
 import { KAFKA_SETTINGS } from "./kafka-settings.ts";
 
-/** How the text of an environment variable or flag becomes a value; a YAML file has the value already. */
-export type SettingKind = "text" | "integer" | "boolean" | "list" | "map";
+import type { Setting } from "./setting.ts";
 
-export interface Setting {
-  /** As in the YAML file: `kafka.brokers`. */
-  readonly path: string;
-  readonly kind: SettingKind;
-  /** Completes "expected …". */
-  readonly expected: string;
-  readonly about: string;
-  /** As a user reads it; absent where there is none. */
-  readonly default?: string;
-  /** Commander's form: `--kafka <list>`. */
-  readonly flag?: string;
-  /** A value to copy into a message that says how to set it. */
-  readonly example?: string;
-  /** Never shown in a message. */
-  readonly secret?: true;
-}
+export type { Setting, SettingKind } from "./setting.ts";
 
 const PATTERNS = 'a list of patterns such as "public.*", "public.orders" or "!public.audit"';
 const FILE = "the path of a file";
@@ -68,6 +52,13 @@ export const SETTINGS: readonly Setting[] = [
     default: "false",
     expected: "true or false",
     about: "The slot is made so that standbys copy it and it survives a promotion (PostgreSQL 17 and later).",
+  },
+  {
+    path: "postgres.origin",
+    kind: "text",
+    default: "any",
+    expected: "any or none",
+    about: "`none`: what came into this database by replication is left out (PostgreSQL 16 and later).",
   },
   {
     path: "postgres.acceptPublicationXmin",

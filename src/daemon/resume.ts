@@ -17,6 +17,8 @@ export function resumeOf(config: Config, server: ServerIdentity, publication: Pu
     publication: { ...publication, ours: undefined, xmin: undefined },
     tables: config.tables,
     keyless: config.keyless,
+    // Absent from the hash when all is sent.
+    origin: config.postgres.origin === "any" ? undefined : config.postgres.origin,
     // Half of a key change may be published, and what its other half is filled with. Absent from the hash when empty.
     images: config.images.length === 0 ? undefined : config.images,
   };

@@ -18,6 +18,8 @@ export interface ServerFacts {
   readonly publicationXmin: number;
   /** Up to which an operator has looked at changes of the publication; null when none were accepted. */
   readonly acceptedXmin: number | null;
+  /** Whether what came into the database by replication is left out. */
+  readonly origin: "none" | undefined;
   readonly resume: string;
   /** Where the server's history left the stored timeline; asked for only when the timelines differ. */
   readonly switchPoint: Lsn | null;
@@ -70,14 +72,25 @@ export function checkStart(stored: Progress, server: ServerFacts): void {
     );
   }
   checkPartitions(stored.resume, server.resume);
+  // Of a transaction that is published whole the server's sending it again is the proof that this is the same server.
+  if (stored.last !== null && stored.last.commitLsn >= server.confirmedFlushLsn && leavesOutMore(stored, server)) {
+    throw halt(
+      "RESUME_MISMATCH",
+      "The transaction that was published last is sent again, unless it came by replication: with postgres.origin: none nobody can tell whether this server has it.",
+      "Set postgres.origin to any, start, end it with afterimage stop, and change the setting then.",
+    );
+  }
   if (stored.last !== null && !stored.last.complete && !sameSettings(stored.resume, server.resume)) {
     throw halt(
       "RESUME_MISMATCH",
-      "A transaction is published in part, and what decides its events has changed since: tables, keyless, the publication's options, or the server's version.",
+      "A transaction is published in part, and what decides its events has changed since: tables, keyless, postgres.origin, the publication's options, or the server's version.",
       `Put the settings back, start once, and change them after the transaction is through. If that can't be: ${NEW_EPOCH} ${REBUILD}`,
     );
   }
 }
+
+const leavesOutMore = (stored: Progress, server: ServerFacts): boolean =>
+  stored.origin === undefined && server.origin === "none";
 
 /** Topics that got more partitions would otherwise pass as soon as the setting says so too. */
 function checkPartitions(stored: string, now: string): void {

@@ -28,6 +28,7 @@ export async function serverFacts(
     publication: publication.oid,
     publicationXmin: publication.xmin,
     acceptedXmin: config.postgres.acceptPublicationXmin,
+    origin: config.postgres.origin === "none" ? "none" : undefined,
     resume: resumeOf(config, identity, publication),
     switchPoint:
       stored === null || stored.systemId !== identity.systemId || stored.timeline === identity.timeline
@@ -76,10 +77,11 @@ export function identityOf({
   slot,
   publication,
   publicationXmin,
+  origin,
   resume,
 }: ServerFacts): Pick<
   Progress,
-  "systemId" | "timeline" | "database" | "slot" | "publication" | "publicationXmin" | "resume"
+  "systemId" | "timeline" | "database" | "slot" | "publication" | "publicationXmin" | "origin" | "resume"
 > {
-  return { systemId, timeline, database, slot, publication, publicationXmin, resume };
+  return { systemId, timeline, database, slot, publication, publicationXmin, origin, resume };
 }

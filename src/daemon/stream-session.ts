@@ -129,9 +129,9 @@ export class StreamSession {
     while (!(await ensureSlot(catalog, config, hasProgress))) {
       // Another daemon was making it: look again.
     }
-    const { slot, publication } = config.postgres;
+    const { slot, publication, origin } = config.postgres;
     const streaming = config.spoolFolder !== null;
-    const target = { slot, publication, streaming };
+    const target = { slot, publication, origin, streaming };
     const stream = await connections.replication(config.postgres, target, `${name} replication`, signal);
     await keep(resources, () => stream.close());
     // From the start on: a stream that was lost while the rest was opened ends the attempt.

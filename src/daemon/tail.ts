@@ -15,6 +15,7 @@ import { encodeEvent } from "../sink/encode-event.ts";
 import { describeTable, readTypeNames } from "../source/catalog.ts";
 import { Feedback } from "../source/feedback.ts";
 import { findingsError } from "../source/finding.ts";
+import { judgeOrigin, type Origin } from "../source/origin.ts";
 import { dropOrphans, holdTailPublication, TAIL_PREFIX } from "../source/orphans.ts";
 import { connectPatiently } from "../source/preflight-connection.ts";
 import { checkReplication, judgeServer, readServerFacts } from "../source/preflight-server.ts";
@@ -25,7 +26,7 @@ import { closeSql, errorCode, type PostgresSettings } from "../source/session.ts
 import { isSelected } from "./table-resolver.ts";
 
 export interface TailTarget {
-  readonly postgres: PostgresSettings;
+  readonly postgres: PostgresSettings & { readonly origin: Origin };
   readonly tables: readonly string[];
   /** An existing publication to read; null makes one for the time of the tail. */
   readonly publication: string | null;
@@ -55,7 +56,11 @@ export async function runTail(target: TailTarget, output: TailOutput, signal: Ab
   let publication: TailPublication | null = null;
   try {
     const facts = await readServerFacts(client, "");
-    const error = findingsError([...judgeServer(facts, "", ""), await checkReplication(target.postgres, facts)]);
+    const error = findingsError([
+      ...judgeServer(facts, "", ""),
+      ...judgeOrigin(target.postgres.origin, facts.version),
+      await checkReplication(target.postgres, facts),
+    ]);
     if (error !== null) throw error;
     publication =
       target.publication === null
@@ -135,7 +140,7 @@ async function stream(
   );
   const opened = ReplicationStream.open(
     target.postgres,
-    { slot, publication: publication.name, temporary: true },
+    { slot, publication: publication.name, origin: target.postgres.origin, temporary: true },
     "afterimage tail",
   ).finally(() => clearTimeout(slow));
   const source = await opened;

@@ -47,6 +47,8 @@ export interface Progress {
    * did not keep it.
    */
   readonly publicationXmin?: number | undefined;
+  /** What came into the database by replication is not in the stream; absent where it is. */
+  readonly origin?: "none" | undefined;
   /** Hash of all that changes pgoutput's output for the same WAL; compared only inside a half-published transaction. */
   readonly resume: string;
   readonly partitions: CommitVector;
@@ -86,6 +88,7 @@ export function encodeProgress(progress: Progress): string {
     slot: progress.slot,
     publication: progress.publication,
     publicationXmin: progress.publicationXmin,
+    origin: progress.origin,
     resume: progress.resume,
     partitions,
     schemaOffset: progress.schemaOffset === undefined ? undefined : Number(progress.schemaOffset),

@@ -2,6 +2,7 @@
 // Reads only; nothing is created or changed.
 import type pg from "pg";
 import { type Finding, ok, problem, remedy, toWarning, warning } from "./finding.ts";
+import { judgeOrigin, type Origin } from "./origin.ts";
 import { connectPatiently, identity, type Patience } from "./preflight-connection.ts";
 import {
   checkPrivileges,
@@ -20,6 +21,7 @@ import { closeSql, hostOf, type PostgresSettings } from "./session.ts";
 export interface PreflightTarget extends PostgresSettings {
   readonly slot: string;
   readonly publication: string;
+  readonly origin?: Origin;
   /**
    * The stream has run: a table that came since and can't be captured must not end it. What is wrong with tables
    * outside the publication is a warning then, and they are not among the tables that would be captured.
@@ -66,7 +68,10 @@ export async function preflightPostgres(
   try {
     const facts = await readServerFacts(client, target.slot);
     const reached = ok("POSTGRES_UNREACHABLE", `Postgres at ${hostOf(target.url)}, database ${facts.database}`);
-    const server = judgeServer(facts, target.slot, target.stream ?? "STREAM");
+    const server = [
+      ...judgeServer(facts, target.slot, target.stream ?? "STREAM"),
+      ...judgeOrigin(target.origin ?? "any", facts.version),
+    ];
     const replication = await checkReplication(target, facts);
     // Older servers lack catalogue columns that the next questions name.
     if (facts.version < 150_000) {

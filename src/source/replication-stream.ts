@@ -7,6 +7,7 @@ import type pg from "pg";
 import { LogicalReplicationService } from "pg-logical-replication";
 import { quoteIdentifier } from "../event/identifier.ts";
 import { type Lsn, parseLsn } from "../event/lsn.ts";
+import type { Origin } from "./origin.ts";
 import {
   asLost,
   ConnectionLost,
@@ -22,6 +23,8 @@ export interface ReplicationTarget {
   readonly publication: string;
   /** Makes a temporary slot of that name first; it goes with the connection. */
   readonly temporary?: boolean;
+  /** What came into the database by replication is left out when it is `none` (PostgreSQL 16 and later). */
+  readonly origin?: Origin;
   /** Large transactions are sent while they are open, in the messages of protocol version 2. */
   readonly streaming?: boolean;
 }
@@ -254,10 +257,11 @@ async function endService(service: LogicalReplicationService, connection: CopyCo
   clearTimeout(late);
 }
 
-function startCommand({ slot, publication, streaming = false }: ReplicationTarget): string {
+function startCommand({ slot, publication, origin = "any", streaming = false }: ReplicationTarget): string {
   const options = Object.entries({
     ...PGOUTPUT_OPTIONS,
     ...(streaming ? { proto_version: "2", streaming: "on" } : {}),
+    ...(origin === "any" ? {} : { origin }),
     // A list of SQL identifiers inside a string literal.
     publication_names: quoteIdentifier(publication).replaceAll("'", "''"),
   });

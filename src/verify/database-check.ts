@@ -90,13 +90,14 @@ export class DatabaseCheck {
     this.#epoch = epoch;
   }
 
-  /** Throws SERVER_FOREIGN, POSTGRES_IN_RECOVERY and the errors of a connection. */
+  /** Throws VERIFY_ORIGIN, SERVER_FOREIGN, POSTGRES_IN_RECOVERY and the errors of a connection. */
   static async open(
     options: DatabaseOptions,
     check: StreamCheck,
     progress: Progress,
     findings: Findings,
   ): Promise<DatabaseCheck> {
+    demandWhole(progress);
     const clients: pg.Client[] = [];
     try {
       const [holder, other] = [await connect(options, clients), await connect(options, clients)];
@@ -137,6 +138,7 @@ export class DatabaseCheck {
     tellUnseenTables(await this.#findUnseen(this.#holder, layout), this.#findings);
     stream.onStep(`Reading ${this.#tables.length} tables as they are at ${formatLsn(visibility.lsn)}.`);
     const [target] = await Promise.all([this.#awaitStream(stream), this.#sumTables()]);
+    demandWhole(target.progress);
     const later = await stream.extend(target);
     this.#checkShapesStayed(layout, later);
     await this.#check.run(({ event, ...record }) => {
@@ -261,6 +263,16 @@ async function connect({ postgres }: DatabaseOptions, opened: pg.Client[]): Prom
   opened.push(connected.client);
   await connected.client.query(PIN_LATE);
   return connected.client;
+}
+
+function demandWhole({ origin }: Progress): void {
+  if (origin === "none") {
+    throw new AfterimageError(
+      "VERIFY_ORIGIN",
+      "The stream leaves out what came into the database by replication (postgres.origin: none): its topics are not to equal the tables.",
+      "Verify it without --against-database: sequence, transactions and progress are proved as always.",
+    );
+  }
 }
 
 async function checkServer(client: pg.Client, progress: Progress): Promise<void> {

@@ -28,6 +28,7 @@ export function configOf(random: Random): Config {
       slot: SLOT,
       publication: "publication",
       failover: false,
+      origin: "any",
       acceptPublicationXmin: null,
     },
     tables: ["public.*", "!public.x"],

@@ -43,6 +43,7 @@ const SERVER: ServerFacts = {
   publication: 16_999,
   publicationXmin: 734,
   acceptedXmin: null,
+  origin: undefined,
   resume: "same",
   switchPoint: null,
 };
@@ -82,6 +83,12 @@ describe("goes on", () => {
     ["before the first event, with other settings", { resume: "other" }, { last: null }],
     ["inside a transaction with the same settings", {}, inPart()],
     ["inside one when nobody noted the number of partitions", { resume: "same/8" }, inPart()],
+    ["when less is left out than before", { origin: undefined }, { origin: "none" }],
+    ["leaving as much out as before", { origin: "none" }, { origin: "none" }],
+    [
+      "leaving out what came by replication, once the last transaction is confirmed",
+      { origin: "none", confirmedFlushLsn: lsn(0x111) },
+    ],
     ["on a promoted standby that had everything", { timeline: 4, switchPoint: lsn(0x120) }],
     ["on a promoted standby that left later", { timeline: 5, switchPoint: lsn(0x121) }],
   ])("%s", (_, server, stored) => {
@@ -105,6 +112,7 @@ describe("halts", () => {
     ["SERVER_BEHIND", "one restored from before a transaction published in part", { insertLsn: lsn(0x14f) }, inPart()],
     ["TOPIC_REPARTITIONED", "more partitions a topic", { resume: "same/8" }, { resume: "same/4" }],
     ["TOPIC_REPARTITIONED", "that inside a transaction", { resume: "same/8" }, { ...inPart(), resume: "same/4" }],
+    ["RESUME_MISMATCH", "the last transaction may be left out when it is sent again", { origin: "none" }],
     ["RESUME_MISMATCH", "other settings inside a transaction", { resume: "other" }, inPart()],
   ])("%s: %s", (code, _, server, stored) => {
     expect(outcome(server, stored)).toBe(code);
