@@ -30,7 +30,17 @@ export async function init(flags: Flags): Promise<void> {
     readsRows: snapshot === "initial",
     failover: flags.failover === true,
   });
-  const yaml = configTemplate({ ...postgres, stream, url, passwordFile, tables, snapshot, brokers: kafka.brokers });
+  const standbyUrl = postgres.standbyUrl === undefined ? null : identityOf(postgres.standbyUrl).url;
+  const yaml = configTemplate({
+    ...postgres,
+    stream,
+    url,
+    standbyUrl,
+    passwordFile,
+    tables,
+    snapshot,
+    brokers: kafka.brokers,
+  });
   const folder = typeof flags.dir === "string" ? flags.dir : ".";
   const files: [path: string, text: string][] = [
     [join(folder, `${stream}.sql`), sql],

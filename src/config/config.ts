@@ -16,6 +16,8 @@ export interface Config {
   readonly postgres: {
     /** With the password of `postgres.passwordFile` put in. Show it by `redactUrl` only. */
     readonly url: string;
+    /** A standby of that server, which holds the slot; with the password likewise. Absent: the server itself does. */
+    readonly standbyUrl?: string;
     readonly slot: string;
     readonly publication: string;
     /** Whether a slot that is made is one that standbys take over. */
@@ -148,10 +150,17 @@ function resolveWalGuard({ warn, alert, giveUp }: ParsedConfig["walGuard"]): Con
 
 function resolvePostgres(postgres: ParsedConfig["postgres"], stream: string): Config["postgres"] {
   const { slot = `afterimage_${stream}`, publication = `afterimage_${stream}` } = postgres;
-  const { url, passwordFile, failover, origin, acceptPublicationXmin = null } = postgres;
-  const resolved = { url, slot, publication, failover, origin, acceptPublicationXmin };
-  if (passwordFile === undefined) return resolved;
-  return { ...resolved, url: withPasswordOf(passwordFile, url), passwordFile };
+  const { url, standbyUrl, passwordFile, failover, origin, acceptPublicationXmin = null } = postgres;
+  if (standbyUrl !== undefined && failover) {
+    throw new AfterimageError(
+      "CONFIG_INVALID",
+      "postgres.standbyUrl and postgres.failover contradict each other: Postgres makes no slot on a standby that other standbys take over.",
+      "Leave one of them out.",
+    );
+  }
+  const addresses = standbyUrl === undefined ? { url } : { url, standbyUrl };
+  const resolved = { ...addresses, slot, publication, failover, origin, acceptPublicationXmin };
+  return passwordFile === undefined ? resolved : withPasswords({ ...resolved, passwordFile });
 }
 
 /** The passwords as their files hold them now: they may have been rotated. Throws CONFIG_FILE_UNREADABLE. */
@@ -160,10 +169,7 @@ export function rereadPasswords(config: Config): Config {
   const { sasl } = kafka;
   return {
     ...config,
-    postgres:
-      postgres.passwordFile === undefined
-        ? postgres
-        : { ...postgres, url: withPasswordOf(postgres.passwordFile, postgres.url) },
+    postgres: withPasswords(postgres),
     kafka:
       sasl?.passwordFile === undefined
         ? kafka
@@ -171,8 +177,13 @@ export function rereadPasswords(config: Config): Config {
   };
 }
 
-const withPasswordOf = (file: string, url: string): string =>
-  withPassword(url, readSecret("postgres.passwordFile", file));
+function withPasswords(postgres: Config["postgres"]): Config["postgres"] {
+  const { url, standbyUrl, passwordFile } = postgres;
+  if (passwordFile === undefined) return postgres;
+  const password = readSecret("postgres.passwordFile", passwordFile);
+  const standby = standbyUrl === undefined ? {} : { standbyUrl: withPassword(standbyUrl, password) };
+  return { ...postgres, url: withPassword(url, password), ...standby };
+}
 
 const saslPassword = (file: string): string => readSecret("kafka.sasl.passwordFile", file);
 

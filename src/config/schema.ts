@@ -44,6 +44,10 @@ export const CONFIG_SCHEMA = z.strictObject({
   postgres: z
     .strictObject({
       url: z.string().refine((url) => parsePostgresUrl(url) !== undefined),
+      standbyUrl: z
+        .string()
+        .refine((url) => parsePostgresUrl(url) !== undefined)
+        .optional(),
       passwordFile: text.optional(),
       slot: z
         .string()

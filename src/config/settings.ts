@@ -33,6 +33,13 @@ export const SETTINGS: readonly Setting[] = [
     about: "File that holds the password; it wins over the one in the URL.",
   },
   {
+    path: "postgres.standbyUrl",
+    kind: "text",
+    expected: "a URL such as postgres://user:password@standby:5432/database",
+    about: "A hot standby of that server: slot and changes are had from there (PostgreSQL 16 and later).",
+    secret: true,
+  },
+  {
     path: "postgres.slot",
     kind: "text",
     default: "afterimage_<stream>",

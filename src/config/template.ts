@@ -4,6 +4,8 @@ export interface Template {
   readonly stream: string;
   /** Without a password. */
   readonly url: string;
+  /** Likewise. */
+  readonly standbyUrl: string | null;
   readonly passwordFile: string | null;
   readonly slot: string;
   readonly publication: string;
@@ -21,7 +23,7 @@ function quoted(value: string | readonly string[]): string {
 }
 
 export function configTemplate(template: Template): string {
-  const { stream, passwordFile } = template;
+  const { stream, standbyUrl, passwordFile } = template;
   return `# The stream ${stream} of afterimage. Every setting can also come from the environment (AFTERIMAGE_POSTGRES_URL, …).
 # Check it: afterimage doctor --config ${stream}.yaml      Start it: afterimage start --config ${stream}.yaml
 
@@ -30,10 +32,10 @@ stream: ${stream}
 
 postgres:
   # The server's own address, not a pooler's. Over a network add ?sslmode=verify-full&sslrootcert=/path/ca.pem
-  url: ${quoted(template.url)}
+  url: ${quoted(template.url)}${standbyUrl === null ? "" : `\n  standbyUrl: ${quoted(standbyUrl)}`}
   # The role's password: a file that nobody else may read, or the whole URL in AFTERIMAGE_POSTGRES_URL.
   ${passwordFile === null ? "# passwordFile: /run/secrets/postgres" : `passwordFile: ${quoted(passwordFile)}`}
-  # Both are made by ${stream}.sql.
+  # ${standbyUrl === null ? "Both are" : "The publication is"} made by ${stream}.sql.
   slot: ${template.slot}
   publication: ${quoted(template.publication)}
 

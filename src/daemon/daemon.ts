@@ -1,12 +1,9 @@
 // Builds everything and keeps it alive: preflight, standby, streaming, backing off, halting. The only place that does.
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Client } from "pg";
 import { type Config, rereadPasswords } from "../config/config.ts";
 import { AfterimageError } from "../errors.ts";
 import { failpoint } from "../failpoint.ts";
-import { withSql } from "../source/session.ts";
-import { waitUntilInactive } from "../source/slot.ts";
 import { type AdminServer, startAdminServer } from "./admin-server.ts";
 import { backoffMs } from "./backoff.ts";
 import type { Before } from "./catalog-watch.ts";
@@ -14,6 +11,7 @@ import { findingsError, runDoctor } from "./doctor.ts";
 import { decide, reported } from "./error-policy.ts";
 import { DESCRIBED, Lifecycle, streamingState } from "./lifecycle.ts";
 import { type EpochWish, epochWish } from "./new-epoch.ts";
+import { slotFree } from "./slot-server.ts";
 import { SnapshotLog } from "./snapshot-log.ts";
 import type { SnapshotRequests } from "./snapshot-requests.ts";
 import type { DaemonStatus } from "./status.ts";
@@ -231,9 +229,7 @@ class RunningDaemon implements Daemon {
         this.#hasRun = true;
         this.#lifecycle.transitionTo("standby");
         failpoint("daemon.standby-entered");
-        const { postgres, stream } = this.#config;
-        const wait = (client: Client) => waitUntilInactive(client, postgres.slot, signal);
-        await untilStopped(withSql(postgres, `afterimage ${stream} standby`, wait, signal), signal);
+        await untilStopped(slotFree(this.#config, signal), signal);
         if (signal.aborted) {
           return;
         }

@@ -16,6 +16,7 @@ import { dropPublication, readPublication } from "../source/publication.ts";
 import { closeSql } from "../source/session.ts";
 import { dropSlot, readSlot } from "../source/slot.ts";
 import { connectKafka, kafkaSettings } from "./preflight-kafka.ts";
+import { slotServer } from "./slot-server.ts";
 
 export interface DropTarget {
   readonly stream: string;
@@ -51,9 +52,11 @@ export async function openDrop(target: DropTarget): Promise<Drop> {
   const connected = await connectPatiently(target.postgres, { waitMs: 0 });
   if ("finding" in connected) throw asError(connected.finding);
   const { client } = connected;
+  let standby: pg.Client | null = null;
   let kafka: KafkaConnection | null = null;
   const close = async () => {
     await closeSql(client);
+    if (standby !== null) await closeSql(standby);
     await kafka?.close();
   };
   try {
@@ -62,13 +65,19 @@ export async function openDrop(target: DropTarget): Promise<Drop> {
       if ("finding" in reached) throw asError(reached.finding);
       kafka = reached.connection;
     }
-    const postgres = await planPostgres(client, target.postgres);
+    if (target.postgres.standbyUrl !== undefined) {
+      const other = await connectPatiently(slotServer(target.postgres), { waitMs: 0 });
+      if ("finding" in other) throw asError(other.finding);
+      standby = other.client;
+    }
+    const holder = standby ?? client;
+    const postgres = await planPostgres(client, holder, target.postgres);
     if (kafka !== null && !target.foreignServer) await requireOwnServer(client, kafka, target.stream);
     const plan = {
       ...postgres,
       topics: kafka === null ? [] : await streamTopics(kafka, target.stream, target.topics?.topics ?? []),
     };
-    return { plan, run: (done) => remove(client, kafka, plan, done), close };
+    return { plan, run: (done) => remove({ client, holder, kafka }, plan, done), close };
   } catch (error) {
     await close();
     throw error;
@@ -102,9 +111,10 @@ async function lastProgress(kafka: KafkaConnection, stream: string): Promise<Pro
 
 async function planPostgres(
   client: pg.Client,
+  holder: pg.Client,
   { slot, publication }: Config["postgres"],
 ): Promise<Omit<DropPlan, "topics">> {
-  const found = await readSlot(client, slot);
+  const found = await readSlot(holder, slot);
   if (found?.activePid != null) {
     throw new AfterimageError(
       "SLOT_IN_USE",
@@ -155,13 +165,12 @@ async function streamTopics(
 }
 
 async function remove(
-  client: pg.Client,
-  kafka: KafkaConnection | null,
+  { client, holder, kafka }: { client: pg.Client; holder: pg.Client; kafka: KafkaConnection | null },
   plan: DropPlan,
   done: (line: string) => void,
 ): Promise<void> {
   failpoint("drop.begun");
-  if (plan.slot !== null && (await dropSlot(client, plan.slot.name)))
+  if (plan.slot !== null && (await dropSlot(holder, plan.slot.name)))
     done(`Dropped replication slot ${plan.slot.name}.`);
   failpoint("drop.slot-dropped");
   if (plan.publication !== null) {

@@ -15,6 +15,8 @@ const RETRIED = new Set([
   "POSTGRES_NOT_READY",
   // A newer daemon took over: trying again finds the slot in use, which means standby.
   "PRODUCER_FENCED",
+  // It replays late, or its primary is just away.
+  "STANDBY_BEHIND",
   // Nothing was published: the position is read anew.
   "PROGRESS_MOVED",
   // The WAL guard's: a new epoch follows.

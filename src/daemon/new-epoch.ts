@@ -67,12 +67,13 @@ export async function prepareEpoch(
   connection: KafkaConnection,
   config: Config,
   wish: EpochWish,
+  standby: pg.Client | null = null,
 ): Promise<void> {
   const stored = await readProgress(connection, progressTopic(config.stream));
   if (stored === null) {
     throw notNeeded("Nothing of the stream was published yet.", "Start without --new-epoch.");
   }
-  const wrong = await whatIsWrong(client, connection, config, stored);
+  const wrong = await whatIsWrong(client, connection, config, stored, standby);
   if (wrong !== null && !MENDED.has(wrong.code) && !(wish.force && MENDED_BY_FORCE.has(wrong.code))) {
     throw wrong;
   }
@@ -83,9 +84,9 @@ export async function prepareEpoch(
     );
   }
   wish.reason ??= wrong?.code ?? "forced";
-  await dropSlot(client, config.postgres.slot);
+  await dropSlot(standby ?? client, config.postgres.slot);
   // As on a first start: with a progress record a slot that is gone is an error.
-  while (!(await ensureSlot(client, config, false))) {
+  while (!(await ensureSlot(client, config, false, standby))) {
     // Another process was making it: look again.
   }
 }
@@ -100,9 +101,10 @@ async function whatIsWrong(
   connection: KafkaConnection,
   config: Config,
   stored: Progress,
+  standby: pg.Client | null,
 ): Promise<AfterimageError | null> {
   const { stream, postgres } = config;
-  const slot = await readSlot(client, postgres.slot);
+  const slot = await readSlot(standby ?? client, postgres.slot);
   if (slot?.activePid != null) {
     throw new AfterimageError(
       "SLOT_IN_USE",

@@ -54,8 +54,9 @@ export async function openProgress(
   connection: KafkaConnection,
   lost: { readonly error?: Error },
   wish: EpochWish | null = null,
+  standby: pg.Client | null = null,
 ): Promise<OpenProgress> {
-  const slot = await readSlot(client, config.postgres.slot);
+  const slot = await readSlot(standby ?? client, config.postgres.slot);
   const publication = await readPublication(client, config.postgres.publication);
   if (slot === null || publication === null) {
     throw new AfterimageError(

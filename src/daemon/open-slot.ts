@@ -14,17 +14,23 @@ import {
 } from "../source/publication.ts";
 import { errorCode } from "../source/session.ts";
 import { createSlot, readSlot, type SlotState, TWO_PHASE_REMEDY, twoPhaseSlot } from "../source/slot.ts";
+import { awaitPublication } from "../source/standby.ts";
 import { NEW_EPOCH } from "./start-checks.ts";
 import { isSelected } from "./table-resolver.ts";
 
 /**
  * Makes publication and slot, in that order, on a first start; otherwise both must be there, or rows were lost.
- * `hasProgress`: the progress topic holds a record. Resolves false when another daemon was making them: look again.
- * Throws SLOT_LOST, PUBLICATION_LOST, SLOT_FOREIGN, SLOT_TWO_PHASE and the errors of `createSlot`.
+ * `hasProgress`: the progress topic holds a record; `standby` holds the slot in the place of `client`. Resolves false when another daemon was making them: look again.
+ * Throws SLOT_LOST, PUBLICATION_LOST, SLOT_FOREIGN, SLOT_TWO_PHASE, STANDBY_BEHIND and the errors of `createSlot`.
  */
-export async function ensureSlot(client: pg.Client, config: Config, hasProgress: boolean): Promise<boolean> {
+export async function ensureSlot(
+  client: pg.Client,
+  config: Config,
+  hasProgress: boolean,
+  standby: pg.Client | null = null,
+): Promise<boolean> {
   const { slot: slotName, publication: publicationName } = config.postgres;
-  const slot = await readSlot(client, slotName);
+  const slot = await readSlot(standby ?? client, slotName);
   const publication = await readPublication(client, publicationName);
   checkSlot(config, slot, hasProgress);
   if (publication === null && (slot !== null || hasProgress)) {
@@ -36,10 +42,15 @@ export async function ensureSlot(client: pg.Client, config: Config, hasProgress:
       return false;
     }
   }
-  return (
-    slot !== null ||
-    (await createSlot(client, slotName, Math.max(config.startup.waitMs, 1_000), config.postgres.failover))
-  );
+  if (slot !== null) {
+    return true;
+  }
+  const patienceMs = Math.max(config.startup.waitMs, 1_000);
+  if (standby === null) {
+    return createSlot(client, slotName, patienceMs, config.postgres);
+  }
+  await awaitPublication(standby, client, publicationName, patienceMs);
+  return createSlot(standby, slotName, patienceMs, { primary: client });
 }
 
 function checkSlot({ stream, postgres }: Config, slot: SlotState | null, hasProgress: boolean): void {
@@ -50,7 +61,7 @@ function checkSlot({ stream, postgres }: Config, slot: SlotState | null, hasProg
     return;
   }
   if (slot.walStatus === "lost") {
-    throw slotLost(stream, `Postgres has removed WAL that replication slot ${postgres.slot} needs`);
+    throw slotLost(stream, `Postgres has removed what replication slot ${postgres.slot} needs`);
   }
   if (slot.plugin !== "pgoutput" || !slot.here) {
     throw new AfterimageError(

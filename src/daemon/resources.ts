@@ -15,8 +15,22 @@ export interface Lost {
   onLost: (error: Error) => void;
   /** The connection that makes publication and slot. */
   catalog: pg.Client | null;
+  /** The one that makes the slot, when that is on a standby. */
+  standby: pg.Client | null;
   /** The attempt has failed: that the stream is then closed is no loss of it. */
   isOver: boolean;
+}
+
+export function nothingLost(): Lost {
+  const lost: Lost = {
+    onLost: (error) => {
+      lost.error ??= error;
+    },
+    catalog: null,
+    standby: null,
+    isOver: false,
+  };
+  return lost;
 }
 
 /** What is asked of the session beside streaming, and what earlier ones know. */

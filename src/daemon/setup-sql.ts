@@ -17,6 +17,8 @@ export interface SetupTarget {
   readonly readsRows: boolean;
   /** Standbys shall keep a copy of the slot (17 and later). */
   readonly failover: boolean;
+  /** Of the standby that will hold the slot, if one shall. */
+  readonly standbyUrl?: string;
 }
 
 /** A string for SQL, under `standard_conforming_strings`. */
@@ -26,7 +28,7 @@ export function quoteLiteral(text: string): string {
 
 /** The whole file. Its statements run one by one, outside a transaction, and may be run again. */
 export function setupSql(target: SetupTarget): string {
-  const { stream, role, database, publication, slot } = target;
+  const { stream, role, database, publication } = target;
   const who = quoteIdentifier(role);
   // A comment ends at a line's end, so no name may bring one.
   const shown = { role: printable(who), database: printable(database) };
@@ -72,17 +74,25 @@ GRANT CONNECT ON DATABASE ${quoteIdentifier(database)} TO ${who};
 -- usable replica identity is left out and named, since Postgres would refuse its UPDATE and DELETE statements.
 ${block(publishing(target))}
 ${target.readsRows ? READING(target) : NOT_READING(stream)}
--- The slot keeps WAL from now on until the daemon has published it: start the daemon soon. Making it waits for all
--- transactions that are open at this moment.
-SELECT pg_catalog.pg_create_logical_replication_slot(${quoteLiteral(slot)}, 'pgoutput'${target.failover ? ", failover => true" : ""})
- WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE slot_name = ${quoteLiteral(slot)});
-
+${target.standbyUrl === undefined ? slotSql(target) : standbySlotSql(who)}
 RESET search_path;
 RESET standard_conforming_strings;
 -- To undo all of it: afterimage drop ${stream}; DROP PUBLICATION ${printable(quoteIdentifier(publication))}; then
 -- DROP OWNED BY ${shown.role}; DROP ROLE ${shown.role};
 `;
 }
+
+const slotSql = ({ slot, failover }: SetupTarget): string => `\
+-- The slot keeps WAL from now on until the daemon has published it: start the daemon soon. Making it waits for all
+-- transactions that are open at this moment.
+SELECT pg_catalog.pg_create_logical_replication_slot(${quoteLiteral(slot)}, 'pgoutput'${failover ? ", failover => true" : ""})
+ WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE slot_name = ${quoteLiteral(slot)});
+`;
+
+const standbySlotSql = (who: string): string => `\
+-- The slot is made on the standby, by the first start. For that the role may ask for a record of open transactions.
+GRANT EXECUTE ON FUNCTION pg_catalog.pg_log_standby_snapshot() TO ${who};
+`;
 
 /** In quotes rather than between dollars: a name may hold any of these. */
 const block = (body: string): string => `DO ${quoteLiteral(`${body}\n`)};`;

@@ -14,9 +14,10 @@ import { holdsProgress } from "../sink/progress-log.ts";
 import { skippingEncoder } from "../sink/skip-events.ts";
 import { Feedback } from "../source/feedback.ts";
 import { nudge } from "../source/nudge.ts";
-import { cancelStatement, closeSql, errorCode, isConnectionLoss } from "../source/session.ts";
+import { closeSql, errorCode, isConnectionLoss } from "../source/session.ts";
 import { SilenceWatch } from "../source/silence-watch.ts";
 import { readSlotLag } from "../source/slot.ts";
+import { checkStandby, demandStandby } from "../source/standby.ts";
 import { readRetention, type WalRetention } from "../source/wal-retention.ts";
 import { CatalogWatch, lookBefore } from "./catalog-watch.ts";
 import { type Connections, SERVERS } from "./connections.ts";
@@ -25,9 +26,10 @@ import { prepareEpoch } from "./new-epoch.ts";
 import { type OpenProgress, openProgress } from "./open-progress.ts";
 import { ensureSlot, streamLost } from "./open-slot.ts";
 import { kafkaSettings } from "./preflight-kafka.ts";
-import { type Asked, keep, type Lost, openSource } from "./resources.ts";
+import { type Asked, keep, type Lost, nothingLost, openSource } from "./resources.ts";
 import { endWith } from "./shutdown-drain.ts";
 import { snapshotsOfSkipped } from "./skip-snapshots.ts";
+import { cancelMaking, connectStandby, slotServer } from "./slot-server.ts";
 import { readUnread } from "./snapshot-plan.ts";
 import type { SnapshotRequests } from "./snapshot-requests.ts";
 import { Snapshotter } from "./snapshotter.ts";
@@ -44,6 +46,8 @@ interface SessionParts {
   readonly progress: OpenProgress;
   readonly feedback: Feedback;
   readonly sensor: pg.Client;
+  /** Of the server that holds the slot: the same, or a standby's. */
+  readonly holder: pg.Client;
   readonly slot: string;
   readonly absence: Absence;
   readonly snapshotter: Snapshotter;
@@ -70,18 +74,9 @@ export class StreamSession {
   ): Promise<StreamSession> {
     signal.throwIfAborted();
     const resources = new AsyncDisposableStack();
-    const lost: Lost = {
-      onLost: (error) => {
-        lost.error ??= error;
-      },
-      catalog: null,
-      isOver: false,
-    };
+    const lost = nothingLost();
     const abort = async () => {
-      if (lost.catalog !== null) {
-        // The slot may just be made: left alone, the server would go on making it.
-        await cancelStatement(config.postgres, lost.catalog);
-      }
+      await cancelMaking(config.postgres, lost);
       await resources.disposeAsync();
     };
     const onAbort = () => void abort();
@@ -119,20 +114,21 @@ export class StreamSession {
     lost.catalog = catalog;
     const connection = await connections.kafka(kafkaSettings(config.kafka), signal);
     await keep(resources, () => connection.close());
+    const standby = await connectStandby(config, connections, resources, lost, catalog, signal);
     failpoint("session.connected");
 
     const hasProgress = await holdsProgress(connection, config.stream);
     failpoint("session.progress-looked-for");
     if (wish !== null && !wish.done) {
-      await prepareEpoch(catalog, connection, config, wish);
+      await prepareEpoch(catalog, connection, config, wish, standby);
     }
-    while (!(await ensureSlot(catalog, config, hasProgress))) {
+    while (!(await ensureSlot(catalog, config, hasProgress, standby))) {
       // Another daemon was making it: look again.
     }
     const { slot, publication, origin } = config.postgres;
     const streaming = config.spoolFolder !== null;
     const target = { slot, publication, origin, streaming };
-    const stream = await connections.replication(config.postgres, target, `${name} replication`, signal);
+    const stream = await connections.replication(slotServer(config.postgres), target, `${name} replication`, signal);
     await keep(resources, () => stream.close());
     // From the start on: a stream that was lost while the rest was opened ends the attempt.
     let onStreamLost = (error: Error) => {
@@ -147,7 +143,7 @@ export class StreamSession {
     await keep(resources, async () => silence.stop());
     silence.start(stream.silenceMs);
 
-    const progress = await openProgress(config, catalog, connection, lost, wish);
+    const progress = await openProgress(config, catalog, connection, lost, wish, standby);
     await lookBefore(sensor, config, progress.server, before);
     const opened = await openImagesOf(config, catalog, connection, progress);
     await keep(resources, async () => opened?.[Symbol.dispose]());
@@ -170,6 +166,7 @@ export class StreamSession {
       encode: skips.length === 0 ? encodeEvent : skippingEncoder(skips, snapshotsOfSkipped(progress.snapshots)),
       images,
       publish: async (batch) => {
+        if (standby !== null) await demandStandby(standby);
         const stored = await progress.publisher.publish(batch);
         absence.answered();
         images?.published(stored);
@@ -196,7 +193,8 @@ export class StreamSession {
     });
     await keep(resources, () => snapshotter.close());
     const watch = new CatalogWatch(config, progress, pipeline, () => feedback.ask(), before);
-    const parts = { pipeline, progress, feedback, sensor, slot, absence, snapshotter, images, reads, watch };
+    const holder = standby ?? sensor;
+    const parts = { pipeline, progress, feedback, sensor, holder, slot, absence, snapshotter, images, reads, watch };
     return new StreamSession(resources, parts);
   }
 
@@ -261,7 +259,7 @@ export class StreamSession {
   }
 
   readRetention(): Promise<WalRetention | null> {
-    return readRetention(this.#parts.sensor, this.#parts.slot);
+    return readRetention(this.#parts.holder, this.#parts.slot);
   }
 
   /** Ends at once; what is not published is sent again next time, if the slot is kept. */
@@ -270,7 +268,7 @@ export class StreamSession {
   }
 
   readLag(): Promise<Lag> {
-    return readSlotLag(this.#parts.sensor, this.#parts.slot);
+    return readSlotLag(this.#parts.holder, this.#parts.slot);
   }
 
   /**
@@ -278,10 +276,12 @@ export class StreamSession {
    * Resolves with what an operator should know of the tables.
    */
   async verify(): Promise<readonly string[]> {
+    const { sensor, holder } = this.#parts;
     try {
       await this.#parts.progress.topics.verifyUnchanged();
       this.#parts.absence.answered();
-      const notes = await this.#parts.watch.look(this.#parts.sensor);
+      if (holder !== sensor) await checkStandby(holder, sensor);
+      const notes = await this.#parts.watch.look(sensor);
       failpoint("session.continuity-looked");
       const own = [...this.#parts.progress.publisher.notes, ...this.#parts.snapshotter.notes];
       return [...notes, ...own, ...(this.#parts.images?.notes(this.snapshots) ?? [])];

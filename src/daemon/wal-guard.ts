@@ -7,6 +7,7 @@ import { withSql } from "../source/session.ts";
 import { dropSlot, waitUntilInactive } from "../source/slot.ts";
 import { readRetention, type WalRetention } from "../source/wal-retention.ts";
 import { codeOf } from "./error-policy.ts";
+import { slotServer } from "./slot-server.ts";
 import type { WalStatus } from "./status.ts";
 import { notFailover, slotGivenUp, standbyAwaited, WalJudge, walRetained } from "./wal-judge.ts";
 
@@ -51,7 +52,12 @@ export class WalGuard {
     const { config, ask } = this.#parts;
     const { postgres, stream } = config();
     const afresh = () =>
-      withSql(postgres, `afterimage ${stream} wal guard`, (client) => readRetention(client, postgres.slot), signal);
+      withSql(
+        slotServer(postgres),
+        `afterimage ${stream} wal guard`,
+        (client) => readRetention(client, postgres.slot),
+        signal,
+      );
     // Whoever streams or tries to says what is wrong with the server.
     const retention = await (ask() ?? afresh()).catch(() => null);
     if (retention === null || signal.aborted) {
@@ -93,7 +99,7 @@ export class WalGuard {
 export async function dropGivenUp({ stream, postgres }: Config, signal: AbortSignal): Promise<boolean> {
   const patience = AbortSignal.any([signal, AbortSignal.timeout(INACTIVE_MS)]);
   return withSql(
-    postgres,
+    slotServer(postgres),
     `afterimage ${stream} wal guard`,
     async (client) => {
       await waitUntilInactive(client, postgres.slot, patience);

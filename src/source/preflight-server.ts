@@ -75,7 +75,7 @@ export function judgeServer(facts: ServerFacts, slot: string, stream: string): F
       problem(
         "POSTGRES_IN_RECOVERY",
         "This server is a standby: it replays another server's WAL.",
-        "Put the primary's address into postgres.url.",
+        "Put the primary's address into postgres.url; that of a standby to be read may stand in postgres.standbyUrl.",
       ),
     );
   }

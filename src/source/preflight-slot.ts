@@ -1,7 +1,7 @@
 // The stream's replication slot as the server has it: whose it is, who reads it, and whether it still holds its WAL.
 // https://www.postgresql.org/docs/current/view-pg-replication-slots.html
 import { type Finding, inTurn, ok, problem, remedy, shell, sql, warning } from "./finding.ts";
-import { TWO_PHASE_REMEDY, twoPhaseSlot } from "./slot.ts";
+import { TWO_PHASE_REMEDY, twoPhaseSlot, WAL_END } from "./slot.ts";
 
 export interface SlotFacts {
   readonly plugin: string | null;
@@ -25,9 +25,9 @@ export interface SlotFacts {
 /** One JSON object for the slot named by $1. `to_jsonb`, since older servers lack some columns. */
 export const SLOT_FACTS = `
   SELECT json_build_object('plugin', s.plugin, 'database', s.database, 'walStatus', s.wal_status,
-           'invalidation', to_jsonb(s) ->> 'invalidation_reason',
-           'retainedBytes', CASE WHEN pg_is_in_recovery() THEN 0
-                                 ELSE coalesce(pg_wal_lsn_diff(pg_current_wal_insert_lsn(), s.restart_lsn), 0)::float8 END,
+           'invalidation', coalesce(to_jsonb(s) ->> 'invalidation_reason',
+                                    CASE WHEN (to_jsonb(s) ->> 'conflicting')::bool THEN 'a conflict with recovery' END),
+           'retainedBytes', coalesce(pg_wal_lsn_diff(${WAL_END}, s.restart_lsn), 0)::float8,
            'safeBytes', s.safe_wal_size::float8,
            'active', CASE WHEN s.active_pid IS NOT NULL THEN json_build_object('pid', s.active_pid, 'application',
                        (SELECT application_name FROM pg_stat_activity a WHERE a.pid = s.active_pid)) END,
@@ -82,7 +82,11 @@ function precaution(invalidation: string | null): string {
     case "idle_timeout":
       return "idle_replication_slot_timeout = 0.";
     case "wal_level_insufficient":
-      return "leave wal_level at logical.";
+      return "leave wal_level at logical, on the primary too.";
+    case "rows_removed":
+      return "hot_standby_feedback = on on the standby, and a physical slot for it on the primary (primary_slot_name).";
+    case "a conflict with recovery":
+      return "wal_level = logical on the primary, hot_standby_feedback = on on the standby, and a physical slot for it on the primary (primary_slot_name).";
     default:
       return "a larger max_slot_wal_keep_size.";
   }

@@ -14,6 +14,7 @@ import {
 import { checkReplication, judgeServer, readServerFacts, type ServerFacts } from "./preflight-server.ts";
 import { judgeSettings, readSettingFacts } from "./preflight-settings.ts";
 import { rebuild } from "./preflight-slot.ts";
+import { preflightStandby } from "./preflight-standby.ts";
 import { type InspectedTable, inspectTables, judgeIdentity, judgeUnlogged } from "./preflight-tables.ts";
 import { findForeignPartitions, judgeGeneratedColumns, judgeReadable, judgeToast } from "./preflight-values.ts";
 import { closeSql, hostOf, type PostgresSettings } from "./session.ts";
@@ -22,6 +23,8 @@ export interface PreflightTarget extends PostgresSettings {
   readonly slot: string;
   readonly publication: string;
   readonly origin?: Origin;
+  /** Of a standby that holds the slot. */
+  readonly standbyUrl?: string;
   /**
    * The stream has run: a table that came since and can't be captured must not end it. What is wrong with tables
    * outside the publication is a warning then, and they are not among the tables that would be captured.
@@ -68,19 +71,32 @@ export async function preflightPostgres(
   try {
     const facts = await readServerFacts(client, target.slot);
     const reached = ok("POSTGRES_UNREACHABLE", `Postgres at ${hostOf(target.url)}, database ${facts.database}`);
+    const standby =
+      target.standbyUrl === undefined
+        ? null
+        : await preflightStandby({ ...target, url: target.standbyUrl }, target, client, patience);
+    const judged = judgeServer(facts, target.slot, target.stream ?? "STREAM");
     const server = [
-      ...judgeServer(facts, target.slot, target.stream ?? "STREAM"),
+      // The primary needs neither slot nor walsender then.
+      ...(standby === null ? judged : judged.filter(({ code }) => !OF_THE_HOLDER.has(code))),
+      ...(standby?.findings ?? []),
       ...judgeOrigin(target.origin ?? "any", facts.version),
     ];
-    const replication = await checkReplication(target, facts);
+    const replication = standby === null ? [await checkReplication(target, facts)] : [];
     // Older servers lack catalogue columns that the next questions name.
     if (facts.version < 150_000) {
-      return { findings: [reached, ...server, replication], tables: [], hasSlot: null };
+      return { findings: [reached, ...server, ...replication], tables: [], hasSlot: null };
     }
-    const hasSlot = facts.slot?.plugin === "pgoutput" && facts.slot.database === facts.database;
-    const settings = facts.inRecovery ? [] : await checkSettings(client, target, facts, patience.waitMs);
+    const holder = standby === null ? facts : standby.facts;
+    const hasSlot = holder?.slot?.plugin === "pgoutput" && holder.slot.database === facts.database;
+    const settings =
+      facts.inRecovery || standby !== null ? [] : await checkSettings(client, target, facts, patience.waitMs);
     const { findings, tables } = await checkTables(client, target, choice, facts.version, hasSlot);
-    return { findings: [reached, ...server, replication, ...settings, ...findings], tables, hasSlot };
+    return {
+      findings: [reached, ...server, ...replication, ...settings, ...findings],
+      tables,
+      hasSlot: holder === null ? null : hasSlot,
+    };
   } catch (error) {
     if (!lost) throw error;
     return { findings: [connectionLost(target)], tables: [], hasSlot: null };
@@ -88,6 +104,8 @@ export async function preflightPostgres(
     await closeSql(client);
   }
 }
+
+const OF_THE_HOLDER = new Set(["SLOTS_EXHAUSTED", "WALSENDERS_EXHAUSTED"]);
 
 /** Both SQL connections of a session, its replication connection, the preflight's two, one to cancel, and a standby's. */
 const CONNECTIONS = 7;

@@ -6,6 +6,7 @@ import { AfterimageError } from "../errors.ts";
 import { type Lsn, parseLsn } from "../event/lsn.ts";
 import { failpoint } from "../failpoint.ts";
 import { errorCode, type LongQuery, queryFailed } from "./session.ts";
+import { withStandbySnapshots } from "./standby.ts";
 
 export interface SlotState {
   readonly plugin: string;
@@ -21,11 +22,15 @@ export interface SlotState {
   readonly walStatus: string | null;
 }
 
+/** Where the server's WAL ends; a standby's is what it has received, or has replayed from an archive. */
+export const WAL_END = `CASE WHEN pg_is_in_recovery() THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
+                             ELSE pg_current_wal_insert_lsn() END`;
+
 /** Null when there is no slot of that name. */
 export async function readSlot(client: pg.Client, slot: string): Promise<SlotState | null> {
   const { rows } = await client.query(
     `SELECT plugin, two_phase AS "twoPhase", database IS NOT DISTINCT FROM current_database() AS here, active_pid AS "activePid", confirmed_flush_lsn::text AS "confirmedFlushLsn",
-            coalesce(pg_wal_lsn_diff(pg_current_wal_insert_lsn(), restart_lsn), 0)::float8 AS "retainedBytes",
+            coalesce(pg_wal_lsn_diff(${WAL_END}, restart_lsn), 0)::float8 AS "retainedBytes",
             wal_status AS "walStatus"
        FROM pg_replication_slots WHERE slot_name = $1`,
     [slot],
@@ -44,8 +49,8 @@ export const TWO_PHASE_REMEDY =
 /** Where the server writes now, and what the slot makes it keep. */
 export async function readSlotLag(client: pg.Client, slot: string): Promise<{ insertLsn: Lsn; retainedBytes: number }> {
   const { rows } = await client.query(
-    `SELECT pg_current_wal_insert_lsn()::text AS "insertLsn",
-            coalesce((SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), restart_lsn)
+    `SELECT (${WAL_END})::text AS "insertLsn",
+            coalesce((SELECT pg_wal_lsn_diff(${WAL_END}, restart_lsn)
                         FROM pg_replication_slots WHERE slot_name = $1), 0)::float8 AS "retainedBytes"`,
     [slot],
   );
@@ -70,16 +75,23 @@ const CONFIGURATION_LIMIT = "53400";
 const UNDEFINED_OBJECT = "42704";
 const OBJECT_IN_USE = "55006";
 
+export interface SlotMaking {
+  /** Standbys take it over. */
+  readonly failover?: boolean;
+  /** Connected to the primary, when the slot is made on a standby of it. */
+  readonly primary?: pg.Client | null;
+}
+
 /**
  * Makes the slot. Postgres first waits for every transaction that is open at that moment; after `patienceMs` it gives
  * up and the half-made slot is gone. Resolves false when another process made it meanwhile.
- * `failover`: standbys take it over. Throws SLOT_BLOCKED (naming the blocker), SLOTS_EXHAUSTED or FAILOVER_UNSUPPORTED.
+ * Throws SLOT_BLOCKED (naming the blocker), SLOTS_EXHAUSTED or FAILOVER_UNSUPPORTED.
  */
 export async function createSlot(
   client: pg.Client,
   slot: string,
   patienceMs: number,
-  failover = false,
+  { failover = false, primary = null }: SlotMaking = {},
 ): Promise<boolean> {
   if (failover) {
     await checkFailover(client);
@@ -91,7 +103,8 @@ export async function createSlot(
       values: [slot],
       patienceMs: patienceMs + ANSWER_MS,
     };
-    await client.query(making);
+    const made = client.query(making);
+    await (primary === null ? made : withStandbySnapshots(primary, made));
     failpoint("slot.made");
     return true;
   } catch (error) {
@@ -99,7 +112,7 @@ export async function createSlot(
       case DUPLICATE_OBJECT:
         return false;
       case QUERY_CANCELED:
-        throw await slotBlocked(client, slot, patienceMs);
+        throw await slotBlocked(primary ?? client, slot, patienceMs);
       case CONFIGURATION_LIMIT:
         throw new AfterimageError(
           "SLOTS_EXHAUSTED",

@@ -33,7 +33,12 @@ import {
 } from "./table-plan.ts";
 
 export interface DatabaseOptions {
-  readonly postgres: { readonly url: string; readonly slot: string; readonly publication: string };
+  readonly postgres: {
+    readonly url: string;
+    readonly standbyUrl?: string;
+    readonly slot: string;
+    readonly publication: string;
+  };
   /** Which of the stream's tables are compared. */
   readonly selects: Selects;
   /** Tables that were asked for by name. */
@@ -219,8 +224,9 @@ export class DatabaseCheck {
 
   async #behind(progress: Progress): Promise<AfterimageError> {
     const { lsn } = this.#snapshot!.visibility;
-    const { slot } = this.#options.postgres;
-    const active = (await readSlot(this.#other, slot))?.activePid != null;
+    const { slot, standbyUrl } = this.#options.postgres;
+    // Whether somebody streams from a standby is not known here.
+    const active = standbyUrl !== undefined || (await readSlot(this.#other, slot))?.activePid != null;
     const where = `The stream is published up to ${formatLsn(progress.endLsn)}, the tables were read at ${formatLsn(lsn)}`;
     return active
       ? new AfterimageError(

@@ -1,6 +1,6 @@
 // An older state of the database comes back: a base backup is restored, as it is or by recovery, or a standby is promoted
 // that is behind. It halts by name and moves no slot; a standby that has all that is published, and the slot, goes on.
-import { appendFile, rm, writeFile } from "node:fs/promises";
+import { appendFile } from "node:fs/promises";
 import { join } from "node:path";
 import pg from "pg";
 import { afterAll, afterEach, beforeAll, expect, inject, test } from "vitest";
@@ -8,6 +8,7 @@ import type { PostgresServer } from "../../dev/servers/embedded-postgres.ts";
 import { run } from "../../dev/servers/process.ts";
 import { startPostgres } from "../../dev/servers/servers.ts";
 import { parseLsn } from "../../src/event/lsn.ts";
+import { dropSlots, replaceData, signalFile } from "../support/base-backup.ts";
 import { CapturedStream } from "../support/captured-stream.ts";
 import { slotsReleased } from "../support/database.ts";
 import { verifyDatabase } from "../support/verify-run.ts";
@@ -78,24 +79,6 @@ async function goesOnIn(server: PostgresServer, epoch: number): Promise<void> {
   expect((await stream.progress())?.epoch).toBe(epoch);
   await daemon.kill("SIGTERM");
 }
-
-async function replaceData(server: PostgresServer, by: string, prepare: () => Promise<unknown>): Promise<void> {
-  await server.stop();
-  await rm(server.data, { recursive: true });
-  await run("cp", ["-a", by, server.data]);
-  await prepare();
-  await server.start();
-}
-
-/** An empty file of the cluster's owner, whose being there decides how the server starts. */
-async function signalFile(server: PostgresServer, name: string): Promise<void> {
-  const file = join(server.data, name);
-  await writeFile(file, "");
-  await run("chown", [`--reference=${server.data}`, file]);
-}
-
-const dropSlots = (server: PostgresServer) =>
-  run("find", [join(server.data, "pg_replslot"), "-mindepth", "1", "-delete"]);
 
 test("an older base backup comes back: as it is, with other rows written over the same LSNs, by recovery, without slots", async () => {
   stream = await prepare();

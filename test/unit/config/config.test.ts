@@ -8,7 +8,6 @@ import { AfterimageError } from "../../../src/errors.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "afterimage-config-"));
 afterAll(() => rmSync(folder, { recursive: true }));
-
 let files = 0;
 function fileWith(text: string): string {
   const path = join(folder, `${files++}.yaml`);
@@ -205,7 +204,6 @@ describe("what is refused", () => {
     ["images", "public.orders=whole"],
     ["batch.linger", "21ms"],
     ["postgres.failover", "maybe"],
-    ["postgres.origin", "some"],
     ["walGuard.warn", "1KiB"],
     ["walGuard.giveUp", "forever"],
     ["batch.maxBytes", "1KiB"],

@@ -14,6 +14,9 @@ test("images of rows whose changes are left out are refused, others are not", ()
   expect(() => loadConfig({ env: { ...ENOUGH, ...images, ...none } })).toThrow(
     expect.objectContaining({ code: "CONFIG_INVALID", message: expect.stringMatching(/images.*postgres\.origin/) }),
   );
+  expect(() => loadConfig({ env: { ...ENOUGH, AFTERIMAGE_POSTGRES_ORIGIN: "some" } })).toThrow(
+    expect.objectContaining({ code: "CONFIG_INVALID" }),
+  );
   expect(loadConfig({ env: { ...ENOUGH, ...none } }).postgres.origin).toBe("none");
   expect(loadConfig({ env: { ...ENOUGH, ...images } }).postgres.origin).toBe("any");
 });

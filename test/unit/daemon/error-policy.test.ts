@@ -10,7 +10,7 @@ const named = (code: string) => new AfterimageError(code, "What happened.", "Wha
 describe("retried, at first and later", () => {
   test.each([
     ...["KAFKA_UNREACHABLE", "KAFKA_NOT_READY", "KAFKA_CLOSED", "KAFKA_OUTCOME_UNKNOWN"],
-    ...["POSTGRES_UNREACHABLE", "PRODUCER_FENCED", "PROGRESS_MOVED"],
+    ...["POSTGRES_UNREACHABLE", "PRODUCER_FENCED", "PROGRESS_MOVED", "STANDBY_BEHIND"],
   ])("%s", (code) => {
     expect(decide(named(code), false)).toBe("retry");
     expect(decide(named(code), true)).toBe("retry");
@@ -76,7 +76,7 @@ describe("everything else halts: going on would lose or double", () => {
     ...["KEY_CHANGED", "KEY_DEFERRABLE", "KEY_NOT_SENT", "TABLE_DROPPED", "TABLE_RENAMED", "TEXT_UNDECODABLE"],
     ...["PGOUTPUT_MALFORMED", "RECORD_TOO_LARGE", "TOPIC_RECREATED", "TOPIC_REPARTITIONED", "TOPIC_MISSING"],
     ...["TOPIC_FOREIGN", "TOPIC_COLLISION", "PROGRESS_FOREIGN", "PROGRESS_MISSING", "SCHEMAS_MISSING", "PROGRESS_HELD"],
-    ...["TOPIC_HELD"],
+    ...["TOPIC_HELD", "STANDBY_PROMOTED", "STANDBY_FEEDBACK"],
     ...["PROGRESS_VERSION_UNKNOWN", "NOBODY_KNOWS_THIS", "XX000", "42501", "3D000", "57P04", "58P01"],
   ])("%s", (code) => {
     expect(decide(coded(code), true)).toBe("halt");
