@@ -9,6 +9,7 @@ import { type Finding, ok, problem, remedy, toWarning } from "../source/finding.
 import { preflightPostgres } from "../source/preflight.ts";
 import { rebuild } from "../source/preflight-slot.ts";
 import { judgeImages } from "./imaged-tables.ts";
+import { checkBrokers } from "./preflight-brokers.ts";
 import { connectKafka, kafkaSettings } from "./preflight-kafka.ts";
 import { checkDisks } from "./preflight-local.ts";
 import { checkRights } from "./preflight-rights.ts";
@@ -110,8 +111,9 @@ async function check(config: Checked, options: DoctorOptions): Promise<Finding[]
       // What a first start would need is beside the point.
       return [slotLost(config), ...findings.filter(({ severity }) => severity === "ok")];
     }
+    const limits = await checkBrokers(kafka.connection, config).catch(asFindings);
     const topics = await checkTopics(kafka.connection, config, tables).catch(asFindings);
-    return [...findings, brokers, ...rights, ...topics];
+    return [...findings, brokers, ...limits, ...rights, ...topics];
   } finally {
     hurry.abort();
     const kafka = await kafkaTried;

@@ -177,7 +177,7 @@ function judgeSchemas(name: string, settings: Settings, alter: Alter): Finding[]
 
 const MIB = 1024 ** 2;
 /** As the daemon makes its topics. */
-const LARGEST_RECORD = 16 * MIB;
+export const LARGEST_RECORD = 16 * MIB;
 const UNREADABLE = new Set(["lz4", "snappy"]);
 
 /**

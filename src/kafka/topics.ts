@@ -6,6 +6,7 @@ import { ErrorCode, isLeaderError } from "./protocol/error-code.ts";
 import {
   createTopics,
   deleteTopics as deleteTopicsRequest,
+  describeBrokerConfig,
   describeTopicConfig,
   type NewTopic,
 } from "./protocol/topics.ts";
@@ -89,6 +90,22 @@ export async function topicConfig(connection: KafkaConnection, name: string): Pr
     throw refused(error, "DescribeConfigs", `topic ${name}`);
   }
   return configs;
+}
+
+/** All settings of each broker by its id; null where the client may not ask. Throws KAFKA_REFUSED or NoReply. */
+export async function brokerConfigs(connection: KafkaConnection): Promise<Map<number, Map<string, string>> | null> {
+  const deadline = new Deadline(connection.requestTimeoutMs);
+  const { brokers } = await untilAnswered(deadline, () => connection.metadata([]));
+  const found = new Map<number, Map<string, string>>();
+  for (const { nodeId } of brokers) {
+    const { error, configs } = await untilAnswered(deadline, () =>
+      connection.send(nodeId, describeBrokerConfig(nodeId)),
+    );
+    if (error === ErrorCode.CLUSTER_AUTHORIZATION_FAILED) return null;
+    if (error !== ErrorCode.NONE) throw refused(error, "DescribeConfigs", `broker ${nodeId}`);
+    found.set(nodeId, configs);
+  }
+  return found;
 }
 
 /** Removes topics; each may already be gone. Throws KAFKA_NOT_AUTHORIZED, KAFKA_NOT_READY or NoReply. */

@@ -66,18 +66,27 @@ export function deleteTopics(
 }
 
 const TOPIC_RESOURCE = 2;
+const BROKER_RESOURCE = 4;
 
-/** Version 2: all settings of one topic, defaults included. */
-export function describeTopicConfig(name: string): KafkaRequest<{ error: number; configs: Map<string, string> }> {
+type ConfigRequest = KafkaRequest<{ error: number; configs: Map<string, string> }>;
+
+/** All settings of one topic, defaults included. */
+export const describeTopicConfig = (name: string): ConfigRequest => describeConfig(TOPIC_RESOURCE, name);
+
+/** All settings of one broker, which answers only for itself. */
+export const describeBrokerConfig = (nodeId: number): ConfigRequest => describeConfig(BROKER_RESOURCE, String(nodeId));
+
+/** Version 2. */
+function describeConfig(type: number, resource: string): ConfigRequest {
   return {
     apiKey: 32,
     name: "DescribeConfigs",
     version: 2,
     flexible: false,
     write(writer) {
-      writer.array([name], (topic) => {
-        writer.int8(TOPIC_RESOURCE);
-        writer.string(topic);
+      writer.array([resource], (name) => {
+        writer.int8(type);
+        writer.string(name);
         writer.int32(-1); // all keys
       });
       writer.boolean(false); // include synonyms
