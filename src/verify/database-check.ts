@@ -14,6 +14,7 @@ import { PIN_LATE } from "../source/session-settings.ts";
 import { readSlot } from "../source/slot.ts";
 import { TableComparison } from "./compare.ts";
 import { type BucketSum, DatabaseSnapshot, lookAtSnapshot } from "./database-snapshot.ts";
+import { demandWhole } from "./demand-whole.ts";
 import type { Findings } from "./finding.ts";
 import { Fold } from "./fold.ts";
 import type { Layout, Target } from "./layout.ts";
@@ -269,16 +270,6 @@ async function connect({ postgres }: DatabaseOptions, opened: pg.Client[]): Prom
   opened.push(connected.client);
   await connected.client.query(PIN_LATE);
   return connected.client;
-}
-
-function demandWhole({ origin }: Progress): void {
-  if (origin === "none") {
-    throw new AfterimageError(
-      "VERIFY_ORIGIN",
-      "The stream leaves out what came into the database by replication (postgres.origin: none): its topics are not to equal the tables.",
-      "Verify it without --against-database: sequence, transactions and progress are proved as always.",
-    );
-  }
 }
 
 async function checkServer(client: pg.Client, progress: Progress): Promise<void> {
