@@ -68,18 +68,17 @@ export async function openProgress(
   const topics = new Topics(connection, { stream: config.stream, ...config.kafka, overrides: config.topics });
   await topics.ensureOwn();
   failpoint("progress.topics-made");
-  if (lost.error !== undefined) throw lost.error;
   const producer = new TransactionalProducer(connection, {
     transactionalId: transactionalIdOf(config.stream),
     transactionTimeoutMs: TRANSACTION_TIMEOUT_MS,
   });
   const settled: string[] = [];
   const own = { connection, producer, progressTopic: topics.progress, schemasTopic: topics.schemas, notes: settled };
-  await initialiseAndSettle(
-    own,
-    () => producer.takeOver(),
-    () => topics.allPlaces(),
-  );
+  const takeOver = () => {
+    if (lost.error !== undefined) throw lost.error;
+    return producer.takeOver();
+  };
+  await initialiseAndSettle(own, takeOver, () => topics.allPlaces());
   try {
     return await checkedProgress(config, client, connection, { slot, publication, topics, producer, wish, settled });
   } catch (error) {

@@ -59,14 +59,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "publishes the last event of a piece again",
     file: "src/capture/sequencer.ts",
-    from: 5,
+    from: 61,
     seen: /not everything was published/,
     changes: [["this.#index <= transaction.publishedIndex", "this.#index < transaction.publishedIndex"]],
   },
   {
     name: "starts a transaction that is published in part from its beginning",
     file: "src/capture/sequencer.ts",
-    from: 5,
+    from: 61,
     seen: /not everything was published/,
     changes: [["last.commitLsn === commitLsn ? last.index : 0", "last.commitLsn === commitLsn ? 0 : 0"]],
   },
@@ -80,7 +80,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "sends a batch again after an open outcome without reading back",
     file: "src/sink/publisher.ts",
-    from: 3,
+    from: 48,
     seen: /a batch begins at/,
     changes: [
       ["stored = await throughAbsence(() => this.#readBack(batch, fresh), absence);", "stored = null;"],
@@ -103,28 +103,28 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "asks an unanswered commit again",
     file: "src/kafka/transaction-coordinator.ts",
-    from: 819,
+    from: 1132,
     seen: /a transaction has 0 progress records/,
     changes: [["if (error instanceof NoReply && !error.sent) {", "if (error instanceof NoReply) {"]],
   },
   {
     name: "takes whatever it reads back for its own batch",
     file: "src/sink/publisher.ts",
-    from: 3,
+    from: 47,
     seen: /a batch after|sequence|not everything was published/,
     changes: [["if (unchanged) {\n      return null;", "if (unchanged) {\n      return stored;"]],
   },
   {
     name: "keeps its sequence numbers under a new epoch",
     file: "src/kafka/transactional-producer.ts",
-    from: 3,
+    from: 48,
     seen: /not everything was published/,
     changes: [["this.#begun.clear();\n    this.#appender.restartSequences();", "this.#begun.clear();"]],
   },
   {
     name: "takes the transactional id back from whoever holds it now",
     file: "src/kafka/transactional-producer.ts",
-    from: 5,
+    from: 69,
     seen: /./,
     changes: [
       [
@@ -188,14 +188,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "halts on what another daemon made while it was suspended",
     file: "src/daemon/open-progress.ts",
-    from: 32,
+    from: 91,
     seen: /halted/,
     changes: [["await producer.reinitialise();", ""]],
   },
   {
     name: "takes what the next holder stored for a stranger's",
     file: "src/sink/publisher.ts",
-    from: 3582,
+    from: 4585,
     seen: /PROGRESS_FOREIGN|does not hold what this daemon wrote/,
     changes: [["await this.#producer.reinitialise();\n    throw", "throw"]],
   },
@@ -224,7 +224,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "goes on with an outcome that is open without asking whose it is",
     file: "src/sink/publisher.ts",
-    from: 3,
+    from: 39,
     seen: /not everything was published/,
     changes: [["await throughAbsence(() => this.#reinitialise(batch, fresh), absence);", ""]],
   },
@@ -278,7 +278,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "lets InitProducerId abort a settlement that was interrupted",
     file: "src/sink/settle.ts",
-    from: 959,
+    from: 1856,
     seen: /is aborted, but was committed elsewhere/,
     changes: [["await commitInterrupted(own, allPlaces);", ""]],
   },
