@@ -202,8 +202,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "does not notice in time that the stream was lost during the start",
     file: "src/daemon/stream-session.ts",
-    from: 1,
-    seen: /ServerError/,
+    from: 5430,
+    seen: /not everything was published/,
     changes: [
       ["stream.lost.catch((error) => onStreamLost(streamLost(config.stream, error)));", ""],
       ["onStreamLost = (error) => pipeline.fail(error);", "stream.lost.catch((error) => pipeline.fail(error));"],
