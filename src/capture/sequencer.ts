@@ -3,23 +3,37 @@
 import { AfterimageError } from "../errors.ts";
 import type { EnvelopeTransaction, RowChange } from "../event/envelope.ts";
 import { formatLsn, type Lsn } from "../event/lsn.ts";
+import type { EmittedMessage } from "../event/message.ts";
 import type { LastTransaction } from "../event/progress.ts";
 import { malformed } from "../pgoutput/byte-reader.ts";
 import type { Begin, Commit, Delete, Insert, Message, Truncate, Update } from "../pgoutput/messages.ts";
-import type { CapturedTable } from "./captured-table.ts";
+import type { CapturedTable, MessageRoute } from "./captured-table.ts";
 import { formatCommitTime } from "./commit-time.ts";
 import type { RelationCache, Resolution } from "./relation-cache.ts";
 import { rowChanges } from "./row-images.ts";
 
-export interface CapturedEvent {
-  readonly table: CapturedTable;
-  readonly change: RowChange | { readonly operation: "truncate" };
+interface CapturedPlace {
   readonly transaction: EnvelopeTransaction;
   readonly sequence: number;
   readonly index: number;
   /** Whether it is the last kept event of its transaction. */
   readonly last: boolean;
 }
+
+interface TableWhat {
+  readonly table: CapturedTable;
+  readonly change: RowChange | { readonly operation: "truncate" };
+}
+
+interface MessageWhat {
+  readonly table: null;
+  readonly route: MessageRoute;
+  readonly change: EmittedMessage;
+}
+
+export type CapturedTableEvent = CapturedPlace & TableWhat;
+export type CapturedMessage = CapturedPlace & MessageWhat;
+export type CapturedEvent = CapturedTableEvent | CapturedMessage;
 
 /** What has been published, as the progress record says. */
 export interface ResumePoint {
@@ -45,11 +59,12 @@ interface OpenTransaction extends EnvelopeTransaction {
   readonly publishedIndex: number;
 }
 
-type Held = Omit<CapturedEvent, "last">;
+type Held = Omit<CapturedPlace, "last"> & (TableWhat | MessageWhat);
 
 export class Sequencer {
   readonly #relations: RelationCache;
   readonly #output: SequencerOutput;
+  readonly #messages: MessageRoute | null;
   readonly #from: ResumePoint;
   #sequence: number;
   #index = 0;
@@ -63,10 +78,17 @@ export class Sequencer {
   /** The rest of a transaction that is published in part has not come yet. */
   #resuming: boolean;
 
-  constructor(from: ResumePoint, relations: RelationCache, output: SequencerOutput) {
+  /** Without a route messages are counted alone. */
+  constructor(
+    from: ResumePoint,
+    relations: RelationCache,
+    output: SequencerOutput,
+    messages: MessageRoute | null = null,
+  ) {
     this.#from = from;
     this.#relations = relations;
     this.#output = output;
+    this.#messages = messages;
     this.#sequence = from.sequence;
     this.#resuming = from.last !== null && !from.last.complete;
     this.#expected = from.last !== null && from.last.commitLsn >= from.confirmedFlushLsn ? from.last : null;
@@ -125,7 +147,7 @@ export class Sequencer {
     const table = this.#relations.get(message.relation);
     for (const change of rowChanges(message, table.encoder)) {
       this.#index++;
-      this.#keep(table, change);
+      this.#keepChange(table, change);
     }
   }
 
@@ -136,15 +158,22 @@ export class Sequencer {
     }
     for (const oid of message.relations) {
       this.#index++;
-      this.#keep(this.#relations.get(oid), { operation: "truncate" });
+      this.#keepChange(this.#relations.get(oid), { operation: "truncate" });
     }
   }
 
-  /** Counts a transactional message; one outside transactions has no position. */
-  message(message: Message): void {
-    if (message.transactional) {
-      this.#requireOpen();
-      this.#index++;
+  /** A transactional message counts, whoever wants it; any other has no position, and is passed over. */
+  message({ transactional, prefix, content }: Message): void {
+    const route = this.#messages;
+    if (!transactional) {
+      route?.placeless(prefix);
+      return;
+    }
+    this.#requireOpen();
+    this.#index++;
+    const place = route?.wants(prefix) === true ? this.#keep() : null;
+    if (route !== null && place !== null) {
+      this.#held = { ...place, table: null, route, change: { operation: "message", prefix, content } };
     }
   }
 
@@ -217,10 +246,19 @@ export class Sequencer {
     this.#expected = null;
   }
 
-  #keep(table: Resolution, change: CapturedEvent["change"]): void {
+  #keepChange(table: Resolution, change: TableWhat["change"]): void {
+    const place = table.topic === null ? null : this.#keep();
+    if (table.topic !== null && place !== null) {
+      const { transaction, sequence, index } = place;
+      this.#held = { table, change, transaction, sequence, index };
+    }
+  }
+
+  /** The place of what is kept next; null when it is published already. */
+  #keep(): Omit<CapturedPlace, "last"> | null {
     const transaction = this.#requireOpen();
-    if (table.topic === null || this.#index <= transaction.publishedIndex) {
-      return;
+    if (this.#index <= transaction.publishedIndex) {
+      return null;
     }
     if (this.#expected !== null) {
       // All that stands before the expected commit was published: whoever has more there is another server.
@@ -232,7 +270,7 @@ export class Sequencer {
     }
     this.#hasKept = true;
     this.#sequence++;
-    this.#held = { table, change, transaction, sequence: this.#sequence, index: this.#index };
+    return { transaction, sequence: this.#sequence, index: this.#index };
   }
 
   #requireOpen(): OpenTransaction {

@@ -8,7 +8,7 @@
 import { UNCHANGED } from "../event/column-value.ts";
 import type { Lsn } from "../event/lsn.ts";
 import type { RowEncoder, RowValues } from "../event/row-encoder.ts";
-import type { CapturedEvent } from "./sequencer.ts";
+import type { CapturedTableEvent } from "./sequencer.ts";
 
 /** Which transactions a snapshot of the database sees. */
 export interface Sight {
@@ -104,7 +104,7 @@ export class TableWatch {
     }
   }
 
-  note({ table: { encoder }, change, transaction }: CapturedEvent): void {
+  note({ table: { encoder }, change, transaction }: CapturedTableEvent): void {
     const { id, commitLsn } = transaction;
     if (this.#truncatesOnly && change.operation !== "truncate") {
       return;
@@ -156,7 +156,7 @@ export class TableWatch {
  * The key, in key order, that has to be read again because of this event: the second half of a key change that left
  * values out goes on from a row that readers may not have yet.
  */
-export function keyToReadAgain({ table: { encoder }, change }: CapturedEvent): string[] | null {
+export function keyToReadAgain({ table: { encoder }, change }: CapturedTableEvent): string[] | null {
   return encoder.hasKey && change.operation === "insert" && change.new.includes(UNCHANGED)
     ? keyTexts(encoder, change.new)
     : null;

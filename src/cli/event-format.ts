@@ -1,7 +1,7 @@
 // One event as one readable line, a dim line above each transaction.
 import { styleText } from "node:util";
 import { printable } from "../errors.ts";
-import type { ChangeEvent, WireRow, WireValue } from "../event/change-event.ts";
+import type { ChangeEvent, MessageEvent, WireRow, WireValue } from "../event/change-event.ts";
 
 const WIDEST_VALUE = 60;
 
@@ -45,7 +45,7 @@ export class EventFormatter {
       case "truncate":
         return this.#join("red", "truncate", event.table, "", "every row");
       case "message":
-        return this.#join("cyan", "message", "", "", show(event.after.prefix));
+        return this.#join("cyan", "message", show(event.after.prefix), "", formatContent(event.after));
       case "gap":
         return this.#join("red", "gap", event.table, "", show(event.reason));
       case "sweep":
@@ -87,6 +87,10 @@ const formatUnchanged = (names: readonly string[] | undefined): string =>
 
 const pairs = (entries: readonly [string, WireValue][]): string =>
   entries.map(([name, value]) => `${printable(name)}=${show(value)}`).join(" ");
+
+function formatContent({ content, encoding }: MessageEvent["after"]): string {
+  return encoding === "utf8" ? show(content) : `${show(content)} (base64)`;
+}
 
 function show(value: WireValue): string {
   if (typeof value !== "string") return String(value);

@@ -49,6 +49,7 @@ export function formatStatus(
       index === 0 ? "tables" : "",
       `${printable(table)} → ${topic}`,
     ]),
+    ...formatMessages(found.messages),
     ...found.notes.map((note, index): [string, string] => [index === 0 ? "notes" : "", printable(note)]),
   ];
   if (lastError !== null) {
@@ -59,6 +60,14 @@ export function formatStatus(
     lines.push(["", `→ ${printable(lastError.advice)}`]);
   }
   return lines.map(([name, value]) => `${styleText("gray", name.padEnd(11), { stream })} ${value}\n`).join("");
+}
+
+/** An earlier version's daemon does not tell of any. */
+function formatMessages(messages: DaemonStatus["messages"] | undefined): [string, string][] {
+  if (messages == null) return [];
+  const { topic, published, notTransactional } = messages;
+  const left = notTransactional === 0 ? "" : `, ${notTransactional} were not transactional and are not published`;
+  return [["messages", `→ ${topic}, ${published} since the start${left}`]];
 }
 
 function formatWal(wal: DaemonStatus["wal"]): [string, string][] {

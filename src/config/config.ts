@@ -42,6 +42,8 @@ export interface Config {
   readonly spoolFolder: string | null;
   /** Topic names that replace `<stream>.<schema>.<table>`. */
   readonly topics: readonly { readonly schema: string; readonly table: string; readonly topic: string }[];
+  /** Patterns for `matchesPrefix`: which messages are published. */
+  readonly messages: { readonly prefixes: readonly string[] };
   /** Tables whose events hold whole rows, before and after. */
   readonly images: readonly { readonly schema: string; readonly table: string }[];
   /** Where their last rows are kept. */
@@ -118,6 +120,7 @@ function resolve(parsed: Partial<ParsedConfig>, stream: string): Partial<Config>
     ...(postgres === undefined ? {} : { postgres: resolvePostgres(postgres, stream) }),
     ...(kafka === undefined ? {} : { kafka: resolveKafka(kafka, stream) }),
     ...(topics === undefined ? {} : { topics: resolveTopics(topics) }),
+    ...(parsed.messages === undefined ? {} : { messages: parsed.messages }),
     ...(parsed.images === undefined ? {} : { images: resolveImages(parsed.images, postgres?.origin) }),
     imagesFile: parsed.imagesFile ?? `afterimage-${stream}.images`,
     ...(startup === undefined ? {} : { startup: { waitMs: startup.wait } }),

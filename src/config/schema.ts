@@ -77,6 +77,7 @@ export const CONFIG_SCHEMA = z.strictObject({
     .record(z.string().refine(isExactTable), z.string().regex(/^(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}$/))
     .refine((topics) => new Set(Object.values(topics)).size === Object.keys(topics).length)
     .default({}),
+  messages: z.strictObject({ prefixes: z.array(text).default([]) }).prefault({}),
   images: z.record(z.string().refine(isExactTable), z.literal("complete")).default({}),
   imagesFile: text.optional(),
   kafka: z

@@ -135,6 +135,14 @@ export const SETTINGS: readonly Setting[] = [
     about: "Another topic name for a table. A topic has 1 to 249 characters of A-Z, a-z, 0-9, `.`, `_` and `-`.",
   },
   {
+    path: "messages.prefixes",
+    kind: "list",
+    default: "[]",
+    expected: 'a list of prefixes such as "outbox" or "audit.*"',
+    about:
+      "Transactional messages (`pg_logical_emit_message`) with these prefixes are published, into `<stream>.messages`. `*` stands for any characters.",
+  },
+  {
     path: "images",
     kind: "map",
     default: "{}",

@@ -39,6 +39,7 @@ type Checked = Pick<
   | "tables"
   | "keyless"
   | "images"
+  | "messages"
   | "topics"
   | "kafka"
   | "startup"

@@ -3,7 +3,7 @@
 import type pg from "pg";
 import type { Config } from "../config/config.ts";
 import { AfterimageError } from "../errors.ts";
-import { parseTableName, progressTopic, schemasTopic, tableTopic } from "../event/identifier.ts";
+import { messagesTopic, parseTableName, progressTopic, schemasTopic, tableTopic } from "../event/identifier.ts";
 import type { Progress } from "../event/progress.ts";
 import { failpoint } from "../failpoint.ts";
 import type { KafkaConnection } from "../kafka/connection.ts";
@@ -33,7 +33,7 @@ export interface DropPlan {
   readonly publication: string | null;
   /** A publication of that name that somebody else made; it stays. */
   readonly foreignPublication: string | null;
-  /** Tables' topics first, then the two that tell of them. */
+  /** Topics of events first, then the two that tell of them. */
   readonly topics: readonly string[];
 }
 
@@ -160,6 +160,9 @@ async function streamTopics(
     const override = overrides.find((each) => each.schema === schema && each.table === table);
     return override === undefined ? [tableTopic(stream, schema, table)] : [override.topic];
   });
+  if ((await lastProgress(connection, stream))?.messagesTopicId !== undefined) {
+    names.push(messagesTopic(stream));
+  }
   const tables = await describeTopics(connection, [...new Set(names)]);
   return [...[...tables.keys()].sort(), ...[schemas, progress].filter((name) => own.has(name))];
 }

@@ -5,6 +5,7 @@ import type { CapturedTable } from "../capture/captured-table.ts";
 import type { Config } from "../config/config.ts";
 import { AfterimageError } from "../errors.ts";
 import { formatTableName, transactionalIdOf } from "../event/identifier.ts";
+import type { Progress } from "../event/progress.ts";
 import type { TableSchema } from "../event/schema.ts";
 import { failpoint } from "../failpoint.ts";
 import type { KafkaConnection } from "../kafka/connection.ts";
@@ -19,6 +20,7 @@ import { type PublicationState, readPublication } from "../source/publication.ts
 import { readSlot, type SlotState } from "../source/slot.ts";
 import { checkContinuity } from "./continuity.ts";
 import { decide } from "./error-policy.ts";
+import { type MessageTopic, openMessages } from "./message-topic.ts";
 import { beginEpoch, type EpochWish, type OpenedTables, type OpenTables } from "./new-epoch.ts";
 import { checkNothingPublished } from "./nothing-published.ts";
 import { addTablesOf, readUnnamed } from "./open-slot.ts";
@@ -35,6 +37,8 @@ export interface OpenProgress {
   readonly topics: Topics;
   readonly server: ServerFacts;
   readonly snapshots: SnapshotBook;
+  /** Null when no message is published. */
+  readonly messages: MessageTopic | null;
   /**
    * A captured table as the catalogue has it now; null when it is not published any more, or not by that name. Throws
    * TABLE_RENAMED and TABLE_REPUBLISHED where these halt.
@@ -129,10 +133,12 @@ async function checkedProgress(
   // Only now: a server that is not the stream's keeps its publication as it is.
   const unnamed = await readUnnamed(client, config, publication);
   await addTablesOf(client, config, publication, identity.version, unnamed);
-  const progress =
+  const messages = await openMessages(topics, config, stored?.messagesTopicId);
+  const messagesTopicId = messages?.id ?? stored?.messagesTopicId;
+  const progress: Progress =
     before === null
-      ? { ...(stored ?? firstProgress(config.stream, server)), ...identityOf(server) }
-      : nextEpoch(before, server);
+      ? { ...(stored ?? firstProgress(config.stream, server)), ...identityOf(server), messagesTopicId }
+      : { ...nextEpoch(before, server), messagesTopicId };
   const publisher = new Publisher(connection, producer, progress, {
     progressTopic: topics.progress,
     schemasTopic: topics.schemas,
@@ -141,7 +147,8 @@ async function checkedProgress(
     stored,
     knownSchemas: schemas.map(({ schema }) => schema),
   });
-  if (stored === null) {
+  // A topic that no record names is not known as the stream's.
+  if (stored === null || (before === null && stored.messagesTopicId !== messagesTopicId)) {
     await publisher.publish({ ...progress, events: [] });
     failpoint("progress.first-stored");
   }
@@ -158,6 +165,7 @@ async function checkedProgress(
     topics,
     server,
     snapshots: new SnapshotBook(goingOn, tables, resolver.latest(), config),
+    messages,
     describe: async (table) => {
       const [published] = await readPublishedTables(client, publication.oid, [table]);
       const recorded = resolver.inForce().filter(({ oid }) => oid === table);

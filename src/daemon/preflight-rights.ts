@@ -5,11 +5,11 @@ import { transactionalIdOf } from "../event/identifier.ts";
 import type { KafkaConnection } from "../kafka/connection.ts";
 import { nameOfError } from "../kafka/protocol/error-code.ts";
 import { mayWriteTransactions, type TopicRights, topicRights } from "../kafka/rights.ts";
-import { newTableTopic, ownTopics } from "../sink/topics.ts";
+import { newEventTopic, ownTopics } from "../sink/topics.ts";
 import { type Finding, inTurn, ok, problem, type Remedy, remedy, shell } from "../source/finding.ts";
-import { brokersOf, type TableName, topicOf } from "./preflight-topics.ts";
+import { brokersOf, eventTopicsOf, type TableName } from "./preflight-topics.ts";
 
-type Checked = Pick<Config, "stream" | "topics" | "kafka">;
+type Checked = Pick<Config, "stream" | "topics" | "kafka" | "messages">;
 
 /** Codes: KAFKA_NOT_AUTHORIZED, TOPIC_REFUSED. Changes nothing, and fences nobody. Throws NoReply. */
 export async function checkRights(
@@ -23,10 +23,10 @@ export async function checkRights(
     // What the broker says of topics is worth nothing before it is granted.
     return [lacks(config, `transactional id ${transactionalId}`, ["Write"], `--transactional-id ${transactionalId}`)];
   }
-  const names = [...new Set(tables.map((table) => topicOf(config, table)))].filter((name) => name.length <= 249);
+  const names = [...new Set(eventTopicsOf(config, tables))].filter((name) => name.length <= 249);
   const wanted = [
     ...ownTopics(config.stream, replicationFactor),
-    ...names.map((name) => newTableTopic(name, partitions, replicationFactor)),
+    ...names.map((name) => newEventTopic(name, partitions, replicationFactor)),
   ];
   const rights = await topicRights(connection, transactionalId, wanted);
   const findings = [...judgeMissing(config, rights), ...judgeRefused(rights)];

@@ -1,7 +1,7 @@
 // What must hold of the stream's topics before a start: no name collides, and those that exist can be used. Reads only;
 // no topic is created by looking. https://kafka.apache.org/documentation/#topicconfigs
 import type { Config } from "../config/config.ts";
-import { formatTableName, progressTopic, schemasTopic, tableTopic } from "../event/identifier.ts";
+import { formatTableName, messagesTopic, progressTopic, schemasTopic, tableTopic } from "../event/identifier.ts";
 import type { KafkaConnection } from "../kafka/connection.ts";
 import { describeTopics, listTopicNames, type TopicDescription, topicConfig } from "../kafka/topics.ts";
 import {
@@ -22,7 +22,7 @@ export interface TableName {
   readonly table: string;
 }
 
-type Checked = Pick<Config, "stream" | "topics" | "kafka">;
+type Checked = Pick<Config, "stream" | "topics" | "kafka" | "messages">;
 type Settings = ReadonlyMap<string, string>;
 /** The command that sets a topic's settings. */
 type Alter = (name: string, settings: string) => Step;
@@ -34,13 +34,18 @@ export async function checkTopics(
   tables: readonly TableName[],
 ): Promise<Finding[]> {
   const existing = await listTopicNames(connection);
-  const wanted = tables.map((table) => ({ table, name: topicOf(config, table) }));
+  const messages = messagesOf(config);
+  const wanted: { table: TableName | null; name: string }[] = [
+    ...(messages === null ? [] : [{ table: null, name: messages }]),
+    ...tables.map((table) => ({ table, name: topicOf(config, table) })),
+  ];
   const own = [progressTopic(config.stream), schemasTopic(config.stream)];
   const described = await describeTopics(connection, [...new Set([...own, ...wanted.map(({ name }) => name)])]);
   const findings: Finding[] = [];
   for (const [index, { table, name }] of wanted.entries()) {
     const rivals = [...existing, ...own, ...wanted.slice(0, index).map((earlier) => earlier.name)];
-    findings.push(...judgeName(table, name, rivals, config.topics));
+    findings.push(...(table === null ? judgeMessages(name, rivals) : judgeName(table, name, rivals, config.topics)));
+    if (table !== null && (name === messages || own.includes(name))) findings.push(taken(table, name, config.topics));
   }
   const alter: Alter = (name, settings) =>
     shell(
@@ -82,6 +87,16 @@ export const brokersOf = ({ kafka }: Pick<Config, "kafka">): string => {
 export const topicOf = ({ stream, topics }: Pick<Config, "stream" | "topics">, { schema, table }: TableName): string =>
   topics.find((each) => each.schema === schema && each.table === table)?.topic ?? tableTopic(stream, schema, table);
 
+/** Null where no message is published. */
+const messagesOf = ({ stream, messages }: Pick<Config, "stream" | "messages">): string | null =>
+  messages.prefixes.length === 0 ? null : messagesTopic(stream);
+
+/** The topics that events of these tables, and messages, go to. */
+export const eventTopicsOf = (config: Checked, tables: readonly TableName[]): string[] => [
+  ...tables.map((table) => topicOf(config, table)),
+  ...[messagesOf(config)].filter((name) => name !== null),
+];
+
 const LONGEST_NAME = 249;
 
 /** Pure: judges one topic name against all others. Kafka takes `.` and `_` in names for the same. */
@@ -110,6 +125,27 @@ export function judgeName(
   ];
 }
 
+function judgeMessages(name: string, others: readonly string[]): Finding[] {
+  const rival = others.find((other) => other !== name && other.replaceAll(".", "_") === name.replaceAll(".", "_"));
+  if (rival === undefined) return [];
+  return [
+    problem(
+      "TOPIC_COLLISION",
+      `Topic ${name}, for messages, collides with topic ${rival}: Kafka takes . and _ for the same.`,
+      "Choose another stream name, or publish no messages (messages.prefixes: []).",
+    ),
+  ];
+}
+
+function taken(table: TableName, name: string, overrides: Config["topics"]): Finding {
+  const other = renaming(table, `${name}-cdc`, overrides);
+  return problem(
+    "TOPIC_COLLISION",
+    `Topic ${name} is named for ${formatTableName(table.schema, table.table)}, and is the stream's own.`,
+    remedy`Name another topic for it: ${setting(other)}.`,
+  );
+}
+
 /** The whole setting: YAML takes a key once. */
 function renaming(table: TableName, topic: string, overrides: Config["topics"]): string {
   const others = overrides.filter((each) => each.schema !== table.schema || each.table !== table.table);
@@ -119,13 +155,17 @@ function renaming(table: TableName, topic: string, overrides: Config["topics"]):
   return `topics: { ${entries.join(", ")} }`;
 }
 
-function judgePartitions(topic: TopicDescription, { stream, kafka }: Checked, { schema, table }: TableName): Finding[] {
+function judgePartitions(topic: TopicDescription, { stream, kafka }: Checked, of: TableName | null): Finding[] {
   if (topic.partitions === kafka.partitions) return [];
+  const another =
+    of === null
+      ? ""
+      : `, or name another topic: topics: { ${JSON.stringify(formatTableName(of.schema, of.table))}: "…" }`;
   return [
     problem(
       "TOPIC_PARTITIONS",
       `Topic ${topic.name} has ${topic.partitions} partitions, ${kafka.partitions} are configured.`,
-      remedy`Set kafka.partitions to ${String(topic.partitions)} if it always had as many, or name another topic: topics: { ${JSON.stringify(formatTableName(schema, table))}: "…" }. If partitions were added to it, rebuild the stream: afterimage drop ${stream} --topics, then start.`,
+      remedy`Set kafka.partitions to ${String(topic.partitions)} if it always had as many${another}. If partitions were added to it, rebuild the stream: afterimage drop ${stream} --topics, then start.`,
     ),
   ];
 }

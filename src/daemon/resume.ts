@@ -21,6 +21,8 @@ export function resumeOf(config: Config, server: ServerIdentity, publication: Pu
     origin: config.postgres.origin === "any" ? undefined : config.postgres.origin,
     // Half of a key change may be published, and what its other half is filled with. Absent from the hash when empty.
     images: config.images.length === 0 ? undefined : config.images,
+    // Which messages are events. Absent from the hash when empty.
+    messages: config.messages.prefixes.length === 0 ? undefined : config.messages.prefixes,
   };
   const hash = createHash("sha256").update(JSON.stringify(inputs)).digest("hex").slice(0, 16);
   return `${hash}/${config.kafka.partitions}`;

@@ -1,6 +1,7 @@
 // A table of which an event is left out is read again: its gap opens the snapshot, in the same Kafka transaction.
-import type { CapturedEvent } from "../capture/sequencer.ts";
-import type { Skip } from "../sink/skip-events.ts";
+import type { CapturedEvent, CapturedTableEvent } from "../capture/sequencer.ts";
+import { type EncodedEvent, encodeEvent } from "../sink/encode-event.ts";
+import { type Skip, skippingEncoder } from "../sink/skip-events.ts";
 import { type SnapshotBook, toBeRead } from "./snapshot-book.ts";
 
 /** An event that is left out, and what becomes of its table. */
@@ -11,8 +12,16 @@ export interface PlannedSkip extends Skip {
   readonly whyNot: string | null;
 }
 
+/** How events are encoded while these are left out; their snapshots are noted in the book. */
+export function encoderWithout(
+  skips: readonly PlannedSkip[],
+  book: SnapshotBook,
+): (event: CapturedEvent) => EncodedEvent {
+  return skips.length === 0 ? encodeEvent : skippingEncoder(skips, snapshotsOfSkipped(book));
+}
+
 /** Notes the snapshots that gaps open; one that is under way for the table begins afresh. */
-export function snapshotsOfSkipped(book: SnapshotBook): (skip: PlannedSkip, event: CapturedEvent) => void {
+function snapshotsOfSkipped(book: SnapshotBook): (skip: PlannedSkip, event: CapturedTableEvent) => void {
   return ({ reread }, { table, sequence }) => {
     if (reread) {
       book.remove(table.encoder.schema.oid);

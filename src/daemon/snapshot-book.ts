@@ -109,6 +109,9 @@ export class SnapshotBook implements SnapshotSide {
   }
 
   note(event: CapturedEvent): void {
+    if (event.table === null) {
+      return;
+    }
     this.announced(event.table);
     if (this.#state.length === 0) {
       return;

@@ -28,7 +28,7 @@ export interface StartTables {
  * `refuseWithout`, of `Topics.verifyKept`, and TABLE_REPUBLISHED.
  */
 export async function checkTables(
-  { client, publication, resolver, topics }: OpenTables,
+  { client, publication, publisher, resolver, topics }: OpenTables,
   config: Config,
   { settingsChanged, underWay, timeoutMs }: { settingsChanged: boolean; underWay: SnapshotState; timeoutMs: number },
 ): Promise<StartTables> {
@@ -48,7 +48,7 @@ export async function checkTables(
   });
   const kept = inForce.filter((schema) => !excluded.includes(schema));
   const notes = checkContinuity(kept, described, config.onRewrite);
-  await topics.verifyKept(kept, timeoutMs);
+  await topics.verifyKept(kept, publisher.progress.messagesTopicId, timeoutMs);
   const newest = newestByOid(resolver.latest());
   const before = new Map(resolver.latest().map((schema) => [schema.table, schema]));
   const published = (await readPublishedTables(client, publication)).filter((table) => resolver.isCaptured(table));

@@ -29,6 +29,7 @@ export class StatusBoard {
   #lastError: ReportedError | null = null;
   #tables: DaemonStatus["tables"] = [];
   #publishedBefore = 0;
+  #messagesBefore: DaemonStatus["messages"] = null;
   #counts: { at: number; events: number }[] = [];
 
   constructor({ stream, snapshot }: Pick<Config, "stream" | "snapshot">, version: string) {
@@ -45,6 +46,7 @@ export class StatusBoard {
     if (this.#session !== null) {
       this.#progress = this.#session.progress;
       this.#tables = this.#session.tables;
+      this.#messagesBefore = this.#messages();
       this.#publishedBefore += this.#session.publishedEvents;
       this.#session = null;
     }
@@ -135,6 +137,7 @@ export class StatusBoard {
       eventsPublished: this.#events(),
       snapshot: this.#session?.snapshots ?? [],
       tables: this.#session?.tables ?? this.#tables,
+      messages: this.#messages(),
       notes: this.notes,
       lastError: this.#lastError,
     };
@@ -156,6 +159,20 @@ export class StatusBoard {
 
   #events(): number {
     return this.#publishedBefore + (this.#session?.publishedEvents ?? 0);
+  }
+
+  #messages(): DaemonStatus["messages"] {
+    const before = this.#messagesBefore;
+    const now = this.#session?.messages ?? null;
+    if (before === null || now === null) {
+      return now ?? before;
+    }
+    const { topic, published, notTransactional } = now;
+    return {
+      topic,
+      published: before.published + published,
+      notTransactional: before.notTransactional + notTransactional,
+    };
   }
 
   #rate(): number {

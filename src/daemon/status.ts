@@ -85,6 +85,8 @@ export interface DaemonStatus {
   /** Tables whose snapshot is not over, in their order. */
   readonly snapshot: readonly SnapshotStatus[];
   readonly tables: readonly { readonly table: string; readonly topic: string }[];
+  /** Since the start; null while none are published. `notTransactional` ones have no place in the stream. */
+  readonly messages: { readonly topic: string; readonly published: number; readonly notTransactional: number } | null;
   /** What the operator should know though it stops nothing, such as rows older than the slot. */
   readonly notes: readonly string[];
   readonly lastError: ReportedError | null;

@@ -9,9 +9,7 @@ import { failpoint } from "../failpoint.ts";
 import type { Images } from "../images/images.ts";
 import { Pipeline } from "../pipeline/pipeline.ts";
 import { Absence, stalled, throughAbsence } from "../sink/absence.ts";
-import { encodeEvent } from "../sink/encode-event.ts";
 import { holdsProgress } from "../sink/progress-log.ts";
-import { skippingEncoder } from "../sink/skip-events.ts";
 import { Feedback } from "../source/feedback.ts";
 import { nudge } from "../source/nudge.ts";
 import { closeSql, errorCode, isConnectionLoss } from "../source/session.ts";
@@ -28,12 +26,12 @@ import { ensureSlot, streamLost } from "./open-slot.ts";
 import { kafkaSettings } from "./preflight-kafka.ts";
 import { type Asked, keep, type Lost, nothingLost, openSource } from "./resources.ts";
 import { endWith } from "./shutdown-drain.ts";
-import { snapshotsOfSkipped } from "./skip-snapshots.ts";
+import { encoderWithout } from "./skip-snapshots.ts";
 import { cancelMaking, connectStandby, slotServer } from "./slot-server.ts";
 import { readUnread } from "./snapshot-plan.ts";
 import type { SnapshotRequests } from "./snapshot-requests.ts";
 import { Snapshotter } from "./snapshotter.ts";
-import type { SnapshotStatus } from "./status.ts";
+import type { DaemonStatus, SnapshotStatus } from "./status.ts";
 
 export interface Lag {
   readonly insertLsn: Lsn;
@@ -163,12 +161,14 @@ export class StreamSession {
         }
         return progress.resolver.resolve(relation);
       },
-      encode: skips.length === 0 ? encodeEvent : skippingEncoder(skips, snapshotsOfSkipped(progress.snapshots)),
+      encode: encoderWithout(skips, progress.snapshots),
       images,
+      messages: progress.messages,
       publish: async (batch) => {
         if (standby !== null) await demandStandby(standby);
         const stored = await progress.publisher.publish(batch);
         absence.answered();
+        progress.messages?.published(batch.events);
         images?.published(stored);
         return stored;
       },
@@ -210,6 +210,10 @@ export class StreamSession {
 
   get tables(): { table: string; topic: string }[] {
     return this.#parts.progress.resolver.captured();
+  }
+
+  get messages(): DaemonStatus["messages"] {
+    return this.#parts.progress.messages?.status ?? null;
   }
 
   get publishedEvents(): number {

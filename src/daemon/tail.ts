@@ -2,6 +2,7 @@
 // temporary, the publication is dropped at the end, or by the next `tail` or `drop` when this one was killed.
 import { randomBytes } from "node:crypto";
 import type pg from "pg";
+import type { MessageRoute } from "../capture/captured-table.ts";
 import type { Resolution } from "../capture/relation-cache.ts";
 import { shapeOf } from "../capture/table-shape.ts";
 import { AfterimageError } from "../errors.ts";
@@ -161,6 +162,7 @@ async function stream(
       resume,
       resolve: (relation) => resolve(client, publication.oid, target, relation, ++schemas),
       encode: encodeEvent,
+      messages: EVERY_MESSAGE,
       publish: async ({ events, ...position }) => {
         if (events.length > 0) await output.events(events.map(({ value }) => value));
         return { ...NOTHING_STORED, ...position };
@@ -201,6 +203,9 @@ const NOTHING_STORED: Progress = {
   partitions: new Map(),
   snapshot: [],
 };
+
+/** They belong to no table, so no choice of tables leaves them out. */
+const EVERY_MESSAGE: MessageRoute = { topic: "", partitions: 1, wants: () => true, placeless: () => undefined };
 
 const GONE = { publicationRel: null, primaryKey: null, identityIndex: null, readAt: ZERO_LSN };
 

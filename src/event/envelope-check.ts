@@ -42,7 +42,9 @@ function operationProblem(event: Fields): string | null {
     case "delete":
       return rowProblem(event, isObject(event.before) && event.after === null);
     case "message":
-      return event.table === null && isObject(event.after) ? null : "its message is incomplete";
+      return event.table === null && event.schema === null && isMessage(event.after)
+        ? null
+        : "its message is incomplete";
     case "truncate":
       return barrierProblem(event, isCount(event.schema, 1));
     case "gap":
@@ -81,6 +83,15 @@ function isCount(value: unknown, least: number): boolean {
 
 function isObject(value: unknown): value is Fields {
   return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isMessage(after: unknown): boolean {
+  return (
+    isObject(after) &&
+    typeof after.prefix === "string" &&
+    typeof after.content === "string" &&
+    (after.encoding === "utf8" || after.encoding === "base64")
+  );
 }
 
 function isObjectIfAny(value: unknown): boolean {

@@ -3,12 +3,14 @@ import { AfterimageError } from "../errors.ts";
 import type { ChangeEvent, Operation } from "./change-event.ts";
 import { problemOf } from "./envelope-check.ts";
 import { formatLsn, type Lsn } from "./lsn.ts";
+import { type EmittedMessage, encodeContent } from "./message.ts";
 import type { RowEncoder, RowValues } from "./row-encoder.ts";
 
 // What `afterimage-cdc/event` offers beside this file's own: the types of events, and positions.
 export type * from "./change-event.ts";
 export { emptiesTable, isBarrier, opensSnapshot } from "./change-event.ts";
 export { formatLsn, type Lsn, parseLsn } from "./lsn.ts";
+export { messageBytes } from "./message.ts";
 export { comparePositions, type Position } from "./position.ts";
 
 /** The source transaction of an event, as the envelope shows it. */
@@ -108,6 +110,12 @@ export function encodeSkipped(
   place: EnvelopePlace,
 ): string {
   return `${open("gap", table.tableJson, "null", "null", "null")}${source(transaction, place, null)},"reason":${JSON.stringify(reason)},"copies":${copies}}`;
+}
+
+/** The JSON of a message, which belongs to no table. */
+export function encodeMessage(message: EmittedMessage, transaction: EnvelopeTransaction, place: EnvelopePlace): string {
+  const after = JSON.stringify(encodeContent(message));
+  return `${open("message", "null", "null", "null", after)}${source(transaction, place, null)}}`;
 }
 
 function open(operation: Operation, table: string, key: string, before: string, after: string): string {

@@ -44,6 +44,7 @@ export function tableTopic(stream: string, schema: string, table: string): strin
 
 export const progressTopic = (stream: string): string => `${stream}.progress`;
 export const schemasTopic = (stream: string): string => `${stream}.schemas`;
+export const messagesTopic = (stream: string): string => `${stream}.messages`;
 /** Under which a stream's daemons write: Kafka lets one of them at a time. */
 export const transactionalIdOf = (stream: string): string => `afterimage.${stream}`;
 

@@ -49,6 +49,8 @@ export interface Progress {
   readonly publicationXmin?: number | undefined;
   /** What came into the database by replication is not in the stream; absent where it is. */
   readonly origin?: "none" | undefined;
+  /** Kafka's id of the topic of messages; undefined until the first start that publishes some. */
+  readonly messagesTopicId?: string | undefined;
   /** Hash of all that changes pgoutput's output for the same WAL; compared only inside a half-published transaction. */
   readonly resume: string;
   readonly partitions: CommitVector;
@@ -89,6 +91,7 @@ export function encodeProgress(progress: Progress): string {
     publication: progress.publication,
     publicationXmin: progress.publicationXmin,
     origin: progress.origin,
+    messagesTopicId: progress.messagesTopicId,
     resume: progress.resume,
     partitions,
     schemaOffset: progress.schemaOffset === undefined ? undefined : Number(progress.schemaOffset),

@@ -11,7 +11,8 @@ import type { TableImages } from "./table-images.ts";
 
 /** An event of the daemon's own, ready to be written. */
 export interface PlacedEvent {
-  readonly encoder: RowEncoder;
+  /** Null for what belongs to no table. */
+  readonly encoder: RowEncoder | null;
   readonly key: string | null;
   readonly value: string;
 }
@@ -28,6 +29,9 @@ export class Images {
 
   /** The event with what is known of the row before it. To be called for every event, in order. */
   complete(event: CapturedEvent): CapturedEvent {
+    if (event.table === null) {
+      return event;
+    }
     const { encoder } = event.table;
     const images = this.#tables.get(encoder.schema.table);
     if (images === undefined) {
@@ -45,8 +49,8 @@ export class Images {
   /** Events of the daemon's own, in order with the others. */
   placed(events: readonly PlacedEvent[]): void {
     for (const { encoder, key, value } of events) {
-      const images = this.#tables.get(encoder.schema.table);
-      if (images !== undefined) {
+      const images = encoder === null ? undefined : this.#tables.get(encoder.schema.table);
+      if (encoder !== null && images !== undefined) {
         noteOwn(images, encoder, key, value);
       }
     }

@@ -1,5 +1,5 @@
 // What the pipeline is made of: the socket, the catalogue, Kafka, and whoever reads tables beside the stream.
-import type { CapturedTable } from "../capture/captured-table.ts";
+import type { CapturedTable, MessageRoute } from "../capture/captured-table.ts";
 import type { Resolution } from "../capture/relation-cache.ts";
 import type { CapturedEvent, ResumePoint } from "../capture/sequencer.ts";
 import type { Lsn } from "../event/lsn.ts";
@@ -42,6 +42,8 @@ export interface PipelineParts {
   readonly snapshot?: SnapshotSide;
   /** Absent where no table's images are completed. */
   readonly images?: ImageSide | null;
+  /** Absent where messages are counted alone. */
+  readonly messages?: MessageRoute | null;
   /** Looks a relation up in the catalogue, makes its topic and numbers its schema. */
   readonly resolve: (relation: Relation) => Promise<Resolution>;
   readonly encode: (event: CapturedEvent) => EncodedEvent;

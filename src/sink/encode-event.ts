@@ -2,22 +2,34 @@
 import {
   type EnvelopePlace,
   type EnvelopeTransaction,
+  encodeMessage,
   encodeRowEvent,
   encodeTruncate,
   type RowChange,
 } from "../event/envelope.ts";
+import type { EmittedMessage } from "../event/message.ts";
 import type { RowEncoder } from "../event/row-encoder.ts";
 import { partitionOf } from "../kafka/murmur2.ts";
 
 /** What the encoder needs of a captured event. */
-export interface EncodableEvent extends EnvelopePlace {
+export type EncodableEvent = EncodableChange | EncodableMessage;
+
+export interface EncodableChange extends EnvelopePlace {
   readonly table: { readonly encoder: RowEncoder; readonly topic: string; readonly partitions: number };
   readonly change: RowChange | { readonly operation: "truncate" };
   readonly transaction: EnvelopeTransaction;
 }
 
+export interface EncodableMessage extends EnvelopePlace {
+  readonly table: null;
+  readonly route: { readonly topic: string; readonly partitions: number };
+  readonly change: EmittedMessage;
+  readonly transaction: EnvelopeTransaction;
+}
+
 export interface EncodedEvent {
-  readonly encoder: RowEncoder;
+  /** Null for a message, which belongs to no table. */
+  readonly encoder: RowEncoder | null;
   readonly topic: string;
   /** `"all"`: a barrier, copied to every partition. */
   readonly partition: number | "all";
@@ -33,6 +45,27 @@ export interface EncodedEvent {
 export const OVERHEAD_BYTES = 100;
 
 export function encodeEvent(event: EncodableEvent): EncodedEvent {
+  return event.table === null ? encodeEmitted(event) : encodeChange(event);
+}
+
+/** Those of one prefix go to one partition, so that their order holds. */
+function encodeEmitted(event: EncodableMessage): EncodedEvent {
+  const { topic, partitions } = event.route;
+  const { prefix } = event.change;
+  const value = encodeMessage(event.change, event.transaction, event);
+  return {
+    encoder: null,
+    topic,
+    partition: partitionOf(prefix, partitions),
+    copies: 1,
+    key: prefix,
+    value,
+    sequence: event.sequence,
+    bytes: Buffer.byteLength(value) + Buffer.byteLength(prefix) + OVERHEAD_BYTES,
+  };
+}
+
+function encodeChange(event: EncodableChange): EncodedEvent {
   const { encoder, topic, partitions } = event.table;
   const { change } = event;
   const shared = { encoder, topic, sequence: event.sequence };

@@ -32,6 +32,18 @@ export function asPoison(error: RecordTooLarge, events: readonly EncodedEvent[])
     return error;
   }
   const { epoch, lsn, index } = JSON.parse(event.value).transaction;
+  if (event.encoder === null) {
+    return messageTooLarge(error, event, formatPosition({ epoch, commitLsn: parseLsn(lsn), index }));
+  }
   const position = index === 0 ? null : { epoch, commitLsn: parseLsn(lsn), index };
   return new PoisonEvent(error, event.encoder.schema.table, position);
+}
+
+/** No table can be read again in its place, so no gap may stand for it. */
+function messageTooLarge({ code, message, advice }: AfterimageError, { key, topic }: EncodedEvent, position: string) {
+  return new AfterimageError(
+    code,
+    `${message} It is the message at position ${position}, with prefix ${JSON.stringify(key)}.`,
+    `${advice} A message can't be skipped: raise max.message.bytes of topic ${topic} above its size, or take its prefix out of messages.prefixes.`,
+  );
 }

@@ -232,7 +232,7 @@ export class Publisher {
     };
     announced.forEach(add);
     for (const { encoder } of events) {
-      add(encoder.schema);
+      if (encoder !== null) add(encoder.schema);
     }
     return [...fresh.values()].sort((a, b) => a.schema - b.schema);
   }

@@ -1,7 +1,14 @@
 // Events that an operator leaves out: each becomes a gap in its own place, so that it keeps its sequence and its index.
 import { encodeSkipped, type RowChange } from "../event/envelope.ts";
 import { formatPosition, type Position } from "../event/position.ts";
-import { type EncodableEvent, type EncodedEvent, encodeEvent, OVERHEAD_BYTES } from "./encode-event.ts";
+import {
+  type EncodableChange,
+  type EncodableEvent,
+  type EncodableMessage,
+  type EncodedEvent,
+  encodeEvent,
+  OVERHEAD_BYTES,
+} from "./encode-event.ts";
 
 export interface Skip {
   readonly position: Position;
@@ -10,14 +17,18 @@ export interface Skip {
 }
 
 /** `encodeEvent`, but for the events at these positions. `onSkipped` is told of each. */
-export function skippingEncoder<Event extends EncodableEvent, Planned extends Skip>(
+export function skippingEncoder<Change extends EncodableChange, Planned extends Skip>(
   skips: readonly Planned[],
-  onSkipped: (skip: Planned, event: Event) => void,
-): (event: Event) => EncodedEvent {
+  onSkipped: (skip: Planned, event: Change) => void,
+): (event: Change | EncodableMessage) => EncodedEvent {
   const byPosition = new Map(skips.map((skip) => [formatPosition(skip.position), skip]));
-  const at = ({ transaction, index }: Event, by = 0) =>
+  const at = ({ transaction, index }: EncodableEvent, by = 0) =>
     byPosition.get(formatPosition({ epoch: transaction.epoch, commitLsn: transaction.commitLsn, index: index + by }));
   return (event) => {
+    // The stream halts at no message that could be skipped.
+    if (event.table === null) {
+      return encodeEvent(event);
+    }
     const skip = at(event);
     if (skip !== undefined) {
       onSkipped(skip, event);
@@ -41,7 +52,7 @@ const alone = (change: Extract<RowChange, { operation: "delete" }>): RowChange =
   unchanged: [],
 });
 
-function encodeGap(event: EncodableEvent, reason: string): EncodedEvent {
+function encodeGap(event: EncodableChange, reason: string): EncodedEvent {
   const { encoder, topic, partitions } = event.table;
   const value = encodeSkipped(encoder, reason, partitions, event.transaction, event);
   const bytes = (value.length + OVERHEAD_BYTES) * partitions;

@@ -1,7 +1,7 @@
 // The stream's topics: named, checked against what the broker has, and created with the design's policies.
 import { setTimeout as sleep } from "node:timers/promises";
 import { AfterimageError } from "../errors.ts";
-import { parseTableName, progressTopic, schemasTopic, tableTopic } from "../event/identifier.ts";
+import { messagesTopic, parseTableName, progressTopic, schemasTopic, tableTopic } from "../event/identifier.ts";
 import { failpoint } from "../failpoint.ts";
 import type { KafkaConnection } from "../kafka/connection.ts";
 import type { TopicPartition } from "../kafka/protocol/transaction.ts";
@@ -47,8 +47,8 @@ export function ownTopics(stream: string, replicationFactor: number): [NewTopic,
   ];
 }
 
-/** A table's topic as it is made. */
-export const newTableTopic = (name: string, partitions: number, replicationFactor: number): NewTopic => ({
+/** A topic of events as it is made: a table's, or that of messages. */
+export const newEventTopic = (name: string, partitions: number, replicationFactor: number): NewTopic => ({
   name,
   partitions,
   replicationFactor,
@@ -79,6 +79,10 @@ export class Topics {
     return schemasTopic(this.#settings.stream);
   }
 
+  get messages(): string {
+    return messagesTopic(this.#settings.stream);
+  }
+
   nameOf(schema: string, table: string): string {
     const override = this.#settings.overrides.find((each) => each.schema === schema && each.table === table);
     return override?.topic ?? tableTopic(this.#settings.stream, schema, table);
@@ -96,7 +100,7 @@ export class Topics {
    */
   async ensureTable(topic: string): Promise<TopicDescription> {
     const { partitions, replicationFactor } = this.#settings;
-    return this.#known.get(topic) ?? (await this.#ensure(newTableTopic(topic, partitions, replicationFactor)));
+    return this.#known.get(topic) ?? (await this.#ensure(newEventTopic(topic, partitions, replicationFactor)));
   }
 
   /** Null when there is no such topic; never makes one. */
@@ -120,24 +124,52 @@ export class Topics {
   }
 
   /**
-   * The topics of tables that were captured before are those that were written to, and nothing is open in them. Throws
-   * TOPIC_MISSING, TOPIC_RECREATED or TOPIC_HELD.
+   * The topic of messages, made when it is missing. `recorded`: its id, when it was written to before. Throws
+   * TOPIC_MISSING, TOPIC_RECREATED, TOPIC_FOREIGN, and what `ensureTable` throws.
    */
-  async verifyKept(
-    kept: readonly { readonly table: string; readonly topicId: string }[],
-    patienceMs: number,
-  ): Promise<void> {
-    const places: TopicPartition[] = [];
-    for (const { table, topicId } of kept) {
+  async ensureMessages(recorded: string | undefined): Promise<TopicDescription> {
+    if (recorded === undefined) {
+      await this.checkUnused(this.messages);
+    } else {
+      checkId(await this.findExisting(this.messages), recorded);
+    }
+    return this.ensureTable(this.messages);
+  }
+
+  /**
+   * Every partition that holds events of the stream: of the topics of these tables, and of the topic of messages, where
+   * its id is recorded and it is still that one. Throws TOPIC_MISSING or TOPIC_RECREATED for a table's.
+   */
+  async eventPartitions(
+    tables: readonly { readonly table: string; readonly topicId: string }[],
+    messagesTopicId: string | undefined,
+  ): Promise<TopicPartition[]> {
+    const topics: TopicDescription[] = [];
+    for (const { table, topicId } of tables) {
       const name = parseTableName(table);
       const found = await this.findExisting(this.nameOf(name.schema, name.table));
-      if (found.id !== topicId) {
-        throw topicRecreated(found.name);
-      }
-      for (let partition = 0; partition < found.partitions; partition++) {
-        places.push({ topic: found.name, partition });
-      }
+      checkId(found, topicId);
+      topics.push(found);
     }
+    const messages = messagesTopicId === undefined ? null : await this.find(this.messages);
+    if (messages !== null && messages.id === messagesTopicId) {
+      topics.push(messages);
+    }
+    return topics.flatMap(({ name, partitions }) =>
+      Array.from({ length: partitions }, (_, partition) => ({ topic: name, partition })),
+    );
+  }
+
+  /**
+   * The topics that were written to before are the same, and nothing is open in them. Throws TOPIC_MISSING,
+   * TOPIC_RECREATED or TOPIC_HELD.
+   */
+  async verifyKept(
+    tables: readonly { readonly table: string; readonly topicId: string }[],
+    messagesTopicId: string | undefined,
+    patienceMs: number,
+  ): Promise<void> {
+    const places = await this.eventPartitions(tables, messagesTopicId);
     await waitUntilNothingHeld(this.#connection, places, patienceMs);
   }
 
@@ -160,7 +192,9 @@ export class Topics {
       throw new AfterimageError(
         "TOPIC_FOREIGN",
         `Topic ${topic} holds records that this stream did not write.`,
-        "Name another topic for this table under topics: in the configuration, or remove that topic.",
+        topic === this.messages
+          ? "Remove that topic, or publish no messages (messages.prefixes: [])."
+          : "Name another topic for this table under topics: in the configuration, or remove that topic.",
       );
     }
   }
@@ -216,10 +250,14 @@ function checkName(name: string, existing: readonly string[]): void {
   }
 }
 
-function checkSame(name: string, before: TopicDescription, now: TopicDescription): void {
-  if (now.id !== before.id) {
+function checkId({ name, id }: TopicDescription, recorded: string): void {
+  if (id !== recorded) {
     throw topicRecreated(name);
   }
+}
+
+function checkSame(name: string, before: TopicDescription, now: TopicDescription): void {
+  checkId(now, before.id);
   if (now.partitions !== before.partitions) {
     throw new AfterimageError(
       "TOPIC_REPARTITIONED",

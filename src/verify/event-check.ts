@@ -1,8 +1,9 @@
 // One event by itself: it belongs to its topic, its shape is recorded, and record key and partition follow from its key.
-import { type BarrierEvent, isBarrier, type RowEvent, type WireRow } from "../event/change-event.ts";
+import { type BarrierEvent, isBarrier, type MessageEvent, type RowEvent, type WireRow } from "../event/change-event.ts";
 import type { TableSchema } from "../event/schema.ts";
 import { partitionOf } from "../kafka/murmur2.ts";
 import type { FindingDetails, FindingKind, Findings } from "./finding.ts";
+import { tableOf } from "./layout.ts";
 import type { StreamRecord } from "./partition-cursor.ts";
 import { Shape } from "./shape.ts";
 
@@ -29,9 +30,11 @@ export class EventCheck {
 
   check(record: StreamRecord): void {
     const { event, topic } = record;
-    if (event.table === null || event.table !== topic.table) {
-      const whose = event.table === null ? "a message" : `table ${event.table}`;
-      this.#add("EVENT_FOREIGN", `An event of ${whose} stands in the topic of ${topic.table}.`, record);
+    if (event.table !== topic.table) {
+      const whose = event.table === null ? "A message" : `An event of table ${event.table}`;
+      this.#add("EVENT_FOREIGN", `${whose} stands in the topic of ${topic.table ?? "messages"}.`, record);
+    } else if (event.operation === "message") {
+      this.#checkMessage(record, event);
     } else if (isBarrier(event)) {
       this.#checkBarrier(record, event);
     } else {
@@ -48,10 +51,19 @@ export class EventCheck {
     }
   }
 
+  #checkMessage(record: StreamRecord, { after: { prefix } }: MessageEvent): void {
+    const right = partitionOf(prefix, record.topic.partitions);
+    if (record.key !== prefix) {
+      this.#add("KEY_WRONG", "Its record key is not its prefix.", record);
+    } else if (record.partition !== right) {
+      this.#add("PARTITION_WRONG", `Its prefix belongs to partition ${right}.`, record);
+    }
+  }
+
   #checkRow(record: StreamRecord, event: RowEvent): void {
     const { topic, partition, key } = record;
-    if (partition !== partitionOf(key ?? topic.table, topic.partitions)) {
-      const right = partitionOf(key ?? topic.table, topic.partitions);
+    const right = partitionOf(key ?? event.table, topic.partitions);
+    if (partition !== right) {
       this.#add("PARTITION_WRONG", `Its key belongs to partition ${right}.`, record);
     }
     const shape = this.#shapeOf(record, event.schema);
@@ -98,5 +110,5 @@ function keyFits(shape: Shape, key: WireRow | null, recordKey: string | null, ro
 }
 
 export function placeOf({ topic, partition, offset, event }: StreamRecord): FindingDetails {
-  return { table: topic.table, topic: topic.name, partition, offset, sequence: event.sequence };
+  return { ...tableOf(topic), topic: topic.name, partition, offset, sequence: event.sequence };
 }

@@ -2,7 +2,7 @@
 // where each partition begins and ends. Topics are found by the ids in the schema records, so a changed configuration
 // or a topic of the same name made later can't mislead.
 import { AfterimageError } from "../errors.ts";
-import { parseTableName, progressTopic, schemasTopic, tableTopic } from "../event/identifier.ts";
+import { messagesTopic, parseTableName, progressTopic, schemasTopic, tableTopic } from "../event/identifier.ts";
 import { type Progress, parseProgress } from "../event/progress.ts";
 import type { TableSchema } from "../event/schema.ts";
 import { readLastCommitted } from "../kafka/committed-reader.ts";
@@ -20,7 +20,8 @@ export interface Target {
 
 export interface StreamTopic {
   readonly name: string;
-  readonly table: string;
+  /** Null for the topic of messages. */
+  readonly table: string | null;
   readonly partitions: number;
   /** Records in its middle may be gone. */
   readonly compacted: boolean;
@@ -31,6 +32,9 @@ export interface Layout {
   readonly schemas: ReadonlyMap<number, TableSchema>;
   readonly topics: readonly StreamTopic[];
 }
+
+/** For a finding's place. */
+export const tableOf = ({ table }: Pick<StreamTopic, "table">): { table?: string } => (table === null ? {} : { table });
 
 /** The record that was committed last. Throws VERIFY_NOTHING when the stream was never published. */
 export async function readTarget(connection: KafkaConnection, stream: string): Promise<Target> {
@@ -50,21 +54,31 @@ export async function readTarget(connection: KafkaConnection, stream: string): P
 }
 
 /** Read after the target, so that whatever the target's events refer to is in it. */
-export async function readLayout(connection: KafkaConnection, stream: string, findings: Findings): Promise<Layout> {
+export async function readLayout(
+  connection: KafkaConnection,
+  { stream, messagesTopicId }: Pick<Progress, "stream" | "messagesTopicId">,
+  findings: Findings,
+): Promise<Layout> {
   const schemas = await readSchemas(connection, schemasTopic(stream));
   const described = await describeTopics(connection, await listTopicNames(connection));
   const byId = new Map([...described.values()].map((topic) => [topic.id, topic]));
   const topics = new Map<string, StreamTopic>();
-  for (const { table, topicId } of schemas) {
+  const recorded = schemas.map(({ table, topicId }) => {
     const { schema, table: name } = parseTableName(table);
-    const expected = tableTopic(stream, schema, name);
+    return { table: table as string | null, topicId, expected: tableTopic(stream, schema, name) };
+  });
+  if (messagesTopicId !== undefined) {
+    recorded.push({ table: null, topicId: messagesTopicId, expected: messagesTopic(stream) });
+  }
+  for (const { table, topicId, expected } of recorded) {
     const found = byId.get(topicId);
     if (found !== undefined) {
       topics.set(found.name, { name: found.name, table, partitions: found.partitions, compacted: false });
       continue;
     }
     const why = described.has(expected) ? "was deleted and made again" : "is gone, or this user may not see it";
-    findings.addOnce("TOPIC_LOST", `The topic of ${table} (id ${topicId}) ${why}.`, { table, topic: expected });
+    const what = `The topic of ${table ?? "messages"} (id ${topicId}) ${why}.`;
+    findings.addOnce("TOPIC_LOST", what, { ...tableOf({ table }), topic: expected });
     const again = described.get(expected);
     if (again !== undefined) {
       topics.set(expected, { name: expected, table, partitions: again.partitions, compacted: false });

@@ -3,7 +3,7 @@ import type { ChangeEvent } from "../event/change-event.ts";
 import { parseEnvelope } from "../event/envelope.ts";
 import type { CommittedRecord } from "../kafka/committed-reader.ts";
 import type { Findings } from "./finding.ts";
-import type { PartitionBounds, StreamTopic } from "./layout.ts";
+import { type PartitionBounds, type StreamTopic, tableOf } from "./layout.ts";
 
 export interface StreamRecord {
   readonly topic: StreamTopic;
@@ -83,7 +83,7 @@ export class PartitionCursor {
   /** Null for what is no event or stands in the wrong order: it is reported and takes no part in anything else. */
   #read({ offset, key, value }: CommittedRecord): StreamRecord | null {
     const { topic, partition } = this;
-    const place = { table: topic.table, topic: topic.name, partition, offset };
+    const place = { ...tableOf(topic), topic: topic.name, partition, offset };
     if (value === null) {
       this.#findings.add("EVENT_INVALID", "A record has no value.", place);
       return null;

@@ -6,7 +6,7 @@ import type { TableSchema } from "../event/schema.ts";
 import type { KafkaConnection } from "../kafka/connection.ts";
 import { EventCheck, placeOf } from "./event-check.ts";
 import type { Findings } from "./finding.ts";
-import { type PartitionBounds, readTarget, type Target } from "./layout.ts";
+import { type PartitionBounds, readTarget, type Target, tableOf } from "./layout.ts";
 import { HUNGRY, MergedReader, type MergedReaderOptions } from "./merged-reader.ts";
 import type { PartitionCursor, StreamRecord } from "./partition-cursor.ts";
 import { ProgressCheck } from "./progress-check.ts";
@@ -167,7 +167,7 @@ export class StreamCheck {
     const held = new Set(own.map(({ partition }) => partition));
     for (let partition = 0; partition < partitions; partition++) {
       if (!held.has(partition) && !mayBeGone(this.#cursors.get(`${partition} ${name}`), sequence)) {
-        const place = { table: first.topic.table, topic: name, partition, sequence };
+        const place = { ...tableOf(first.topic), topic: name, partition, sequence };
         this.#findings.add("BARRIER_TORN", `The partition lacks its copy of the ${first.event.operation}.`, place);
       }
     }

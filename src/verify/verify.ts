@@ -31,7 +31,7 @@ export async function verify(connection: KafkaConnection, options: VerifyOptions
     ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
   });
   const extend = async (next: Target): Promise<Layout> => {
-    const found = await readLayout(connection, stream, findings);
+    const found = await readLayout(connection, next.progress, findings);
     check.extend(next, await readBounds(connection, found.topics), found.schemas.values());
     return found;
   };

@@ -145,10 +145,10 @@ test("an open transaction of another producer on a table's topic: TOPIC_HELD, ho
     code: "TOPIC_HELD",
     message: expect.stringContaining("partition 2"),
   });
-  await expect(topics.verifyKept(kept, 200)).rejects.toMatchObject({ code: "TOPIC_HELD" });
+  await expect(topics.verifyKept(kept, undefined, 200)).rejects.toMatchObject({ code: "TOPIC_HELD" });
   await transaction.abort();
   await waitUntilNothingHeld(connection, places, 10_000);
-  await topics.verifyKept(kept, 10_000);
+  await topics.verifyKept(kept, undefined, 10_000);
   await connection.close();
   await producer.disconnect();
 });

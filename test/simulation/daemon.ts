@@ -39,6 +39,7 @@ export function configOf(random: Random): Config {
     spoolFolder: null,
     topics: [],
     images: [],
+    messages: { prefixes: [] },
     imagesFile: "unused",
     kafka: {
       brokers: ["node:1", "node:2", "node:3"],

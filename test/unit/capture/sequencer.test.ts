@@ -60,6 +60,37 @@ describe("numbering", () => {
     expect(story.told).toEqual(["insert a 1 #1 @110.1!", "commit 110 ..1 end 120"]);
   });
 
+  test("a message with a wanted prefix is an event in its place, be it the last or the only one", () => {
+    const story = new Story({}, "outbox");
+    story.transaction(110, 120, () =>
+      story.insert(A, 1).message(true, "outbox").message(true).message(false, "outbox").insert(A, 2),
+    );
+    story.transaction(120, 130, () => story.message(true, "outbox"));
+    story.transaction(130, 140, () => story.insert(A, 3).message(true, "outbox").message(true));
+    story.transaction(140, 150, () => story.message(true));
+    expect(story.told).toEqual([
+      "insert a 1 #1 @110.1",
+      "message outbox #2 @110.2",
+      "insert a 2 #3 @110.4!",
+      "commit 110 ..4 end 120",
+      "message outbox #4 @120.1!",
+      "commit 120 ..1 end 130",
+      "insert a 3 #5 @130.1",
+      "message outbox #6 @130.2!",
+      "commit 130 ..2 end 140",
+      "advance 150",
+    ]);
+    expect(story.placeless).toEqual(["outbox"]);
+  });
+
+  test("a transaction that was published up to a message goes on behind it", () => {
+    const last = lastOf(110, 110, 2, false);
+    const story = new Story({ sequence: 2, last, confirmedFlushLsn: lsn(100) }, "outbox");
+    const steps = () => story.insert(A, 1).message(true, "outbox").message(true, "outbox").insert(A, 2);
+    story.transaction(110, 120, steps);
+    expect(story.told).toEqual(["message outbox #3 @110.3", "insert a 2 #4 @110.4!", "commit 110 ..4 end 120"]);
+  });
+
   test("only the last kept event is marked, whatever is counted after it", () => {
     const story = new Story();
     story.transaction(110, 120, () => story.insert(A, 1).insert(A, 2).insert(EXCLUDED, 1).message(true));

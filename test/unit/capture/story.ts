@@ -1,7 +1,12 @@
 // A sequencer with two captured tables and an excluded one, fed by hand, and what came out of it.
 import type { Resolution } from "../../../src/capture/relation-cache.ts";
 import { RelationCache } from "../../../src/capture/relation-cache.ts";
-import { type CapturedEvent, type ResumePoint, Sequencer } from "../../../src/capture/sequencer.ts";
+import {
+  type CapturedEvent,
+  type ResumePoint,
+  Sequencer,
+  type SequencerOutput,
+} from "../../../src/capture/sequencer.ts";
 import type { LastTransaction } from "../../../src/event/progress.ts";
 import type { Commit, Tuple } from "../../../src/pgoutput/messages.ts";
 import { lsn, rowEncoder } from "../event/tables.ts";
@@ -45,10 +50,13 @@ export class Story {
   readonly told: string[] = [];
   readonly events: CapturedEvent[] = [];
   readonly commits: { last: LastTransaction; endLsn: bigint }[] = [];
+  /** Prefixes of messages that are not transactional. */
+  readonly placeless: string[] = [];
   readonly sequencer: Sequencer;
   #commit: Commit | null = null;
 
-  constructor(from: Partial<ResumePoint> = {}) {
+  /** `wanted`: the prefix of messages that are kept. */
+  constructor(from: Partial<ResumePoint> = {}, wanted: string | null = null) {
     const relations = new RelationCache();
     for (const [oid, table, topic] of TABLES) {
       relations.announce({ kind: "relation", oid, schema: "public", table, identity: "d", columns: [] });
@@ -56,7 +64,7 @@ export class Story {
       const resolution: Resolution = topic === null ? { encoder, topic } : { encoder, topic, partitions: 4 };
       relations.resolve(oid, resolution);
     }
-    this.sequencer = new Sequencer({ ...FRESH, ...from }, relations, {
+    const output: SequencerOutput = {
       event: (event) => {
         this.events.push(event);
         this.told.push(describe(event));
@@ -66,7 +74,14 @@ export class Story {
         this.told.push(`commit ${last.xid} ..${last.index} end ${endLsn}`);
       },
       advanced: (to) => this.told.push(`advance ${to}`),
-    });
+    };
+    const route = {
+      topic: "s.messages",
+      partitions: 4,
+      wants: (prefix: string) => prefix === wanted,
+      placeless: (prefix: string) => this.placeless.push(prefix),
+    };
+    this.sequencer = new Sequencer({ ...FRESH, ...from }, relations, output, wanted === null ? null : route);
   }
 
   /** A transaction from `commitLsn` to `endLsn`; `xid` is the commit LSN unless given. */
@@ -105,8 +120,8 @@ export class Story {
     return this;
   }
 
-  message(transactional: boolean): this {
-    this.sequencer.message({ kind: "message", transactional, prefix: "p", content: Buffer.alloc(0) });
+  message(transactional: boolean, prefix = "p"): this {
+    this.sequencer.message({ kind: "message", transactional, prefix, content: Buffer.alloc(0) });
     return this;
   }
 
@@ -116,9 +131,16 @@ export class Story {
   }
 }
 
-function describe({ table, change, transaction, sequence, index, last }: CapturedEvent): string {
-  const name = table.encoder.schema.table.slice("public.".length);
+function describe(event: CapturedEvent): string {
+  const { change, transaction, sequence, index, last } = event;
+  return `${change.operation} ${what(event)} #${sequence} @${transaction.commitLsn}.${index}${last ? "!" : ""}`;
+}
+
+function what({ table, change }: CapturedEvent): string {
+  if (table === null) {
+    return change.prefix;
+  }
   const row =
     change.operation === "truncate" ? "" : ` ${String((change.operation === "delete" ? change.old : change.new)[0])}`;
-  return `${change.operation} ${name}${row} #${sequence} @${transaction.commitLsn}.${index}${last ? "!" : ""}`;
+  return `${table.encoder.schema.table.slice("public.".length)}${row}`;
 }

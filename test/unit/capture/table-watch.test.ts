@@ -1,6 +1,6 @@
 // Which rows of a chunk may be published, by what the stream says of their keys and what the chunk's snapshot sees.
 import { describe, expect, test } from "vitest";
-import type { CapturedEvent } from "../../../src/capture/sequencer.ts";
+import type { CapturedTableEvent } from "../../../src/capture/sequencer.ts";
 import { keyToReadAgain, TableWatch } from "../../../src/capture/table-watch.ts";
 import { UNCHANGED } from "../../../src/event/column-value.ts";
 import { Visibility } from "../../../src/source/visibility.ts";
@@ -16,7 +16,7 @@ const table = {
 };
 
 /** An event of transaction `xid`, whose commit stands at ten times its xid. */
-const event = (xid: number, change: CapturedEvent["change"]): CapturedEvent => ({
+const event = (xid: number, change: CapturedTableEvent["change"]): CapturedTableEvent => ({
   table,
   change,
   transaction: { id: String(xid), epoch: 1, commitLsn: lsn(xid * 10), timestamp: "" },
@@ -73,7 +73,7 @@ describe("a chunk counts", () => {
 });
 
 describe("a row", () => {
-  const fate = (id: number, changes: readonly [xid: number, CapturedEvent["change"]][], inProgress: number[]) => {
+  const fate = (id: number, changes: readonly [xid: number, CapturedTableEvent["change"]][], inProgress: number[]) => {
     const watch = new TableWatch();
     const window = watch.open();
     for (const [xid, change] of changes) {

@@ -32,6 +32,7 @@ const STATUS: DaemonStatus = {
     { table: "public.orders", topic: "shop.public.orders" },
     { table: "public.items", topic: "shop.public.items" },
   ],
+  messages: null,
   notes: ["Rows older than the slot are not captured."],
   lastError: { code: "KAFKA_UNREACHABLE", message: "No answer.", advice: "Start it.", at: "2026-11-22T18:00:55.000Z" },
 };

@@ -158,7 +158,7 @@ export class Fixture {
       throw new Error("Two batches are published at once.");
     }
     this.published.push(describeBatch(batch));
-    this.schemas.push(...batch.events.map(({ encoder }) => encoder.schema.schema));
+    this.schemas.push(...batch.events.flatMap(({ encoder }) => (encoder === null ? [] : [encoder.schema.schema])));
     const settled = Promise.withResolvers<Progress>();
     this.#inFlight = { batch, settled };
     return settled.promise;
