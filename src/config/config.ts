@@ -119,7 +119,7 @@ function resolve(parsed: Partial<ParsedConfig>, stream: string): Partial<Config>
     ...(parsed.admin === undefined ? {} : { admin: parsed.admin }),
     ...(postgres === undefined ? {} : { postgres: resolvePostgres(postgres, stream) }),
     ...(kafka === undefined ? {} : { kafka: resolveKafka(kafka, stream) }),
-    ...(topics === undefined ? {} : { topics: resolveTopics(topics) }),
+    ...(topics === undefined ? {} : { topics: resolveTopics(topics, stream, parsed.messages) }),
     ...(parsed.messages === undefined ? {} : { messages: parsed.messages }),
     ...(parsed.images === undefined ? {} : { images: resolveImages(parsed.images, postgres?.origin) }),
     imagesFile: parsed.imagesFile ?? `afterimage-${stream}.images`,
@@ -227,7 +227,21 @@ function pems(files: { ca?: string | undefined; cert?: string | undefined; key?:
   return contents;
 }
 
-function resolveTopics(topics: Record<string, string>): Config["topics"] {
+function resolveTopics(
+  topics: Record<string, string>,
+  stream: string,
+  messages: Partial<Config["messages"]> = {},
+): Config["topics"] {
+  const own = ["progress", "schemas", ...(messages.prefixes?.length ? ["messages"] : [])];
+  for (const [table, topic] of Object.entries(topics)) {
+    if (own.some((name) => topic === `${stream}.${name}`)) {
+      throw new AfterimageError(
+        "CONFIG_INVALID",
+        `topics names ${topic} for ${table}, which is a topic of the stream itself.`,
+        "Name another topic for the table.",
+      );
+    }
+  }
   return Object.entries(topics).map(([name, topic]) => {
     const { schema, table } = parseTablePattern(name)!;
     return { schema: schema.literal!, table: table.literal!, topic };

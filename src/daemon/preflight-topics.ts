@@ -45,7 +45,6 @@ export async function checkTopics(
   for (const [index, { table, name }] of wanted.entries()) {
     const rivals = [...existing, ...own, ...wanted.slice(0, index).map((earlier) => earlier.name)];
     findings.push(...(table === null ? judgeMessages(name, rivals) : judgeName(table, name, rivals, config.topics)));
-    if (table !== null && (name === messages || own.includes(name))) findings.push(taken(table, name, config.topics));
   }
   const alter: Alter = (name, settings) =>
     shell(
@@ -135,15 +134,6 @@ function judgeMessages(name: string, others: readonly string[]): Finding[] {
       "Choose another stream name, or publish no messages (messages.prefixes: []).",
     ),
   ];
-}
-
-function taken(table: TableName, name: string, overrides: Config["topics"]): Finding {
-  const other = renaming(table, `${name}-cdc`, overrides);
-  return problem(
-    "TOPIC_COLLISION",
-    `Topic ${name} is named for ${formatTableName(table.schema, table.table)}, and is the stream's own.`,
-    remedy`Name another topic for it: ${setting(other)}.`,
-  );
 }
 
 /** The whole setting: YAML takes a key once. */

@@ -19,8 +19,10 @@ export type {
 } from "../event/change-event.ts";
 export { emptiesTable, isBarrier, opensSnapshot } from "../event/change-event.ts";
 export { parseEnvelope } from "../event/envelope.ts";
+export { messageBytes } from "../event/message.ts";
 export { type Consumer, type ConsumerOptions, createConsumer } from "./consumer/consumer.ts";
 export type { EventHandler, HandlerContext, Registration, TableHandlers } from "./consumer/handlers.ts";
+export type { MessageHandler } from "./consumer/message-handlers.ts";
 export type { ConsumerLogger } from "./consumer/patience.ts";
 export type { ConsumerPosition, ConsumerState, PartitionPosition } from "./consumer/position.ts";
 export { type SqliteStoreOptions, sqliteStore } from "./store/sqlite-store.ts";

@@ -40,10 +40,10 @@ export function asPoison(error: RecordTooLarge, events: readonly EncodedEvent[])
 }
 
 /** No table can be read again in its place, so no gap may stand for it. */
-function messageTooLarge({ code, message, advice }: AfterimageError, { key, topic }: EncodedEvent, position: string) {
+function messageTooLarge({ code, message, advice }: AfterimageError, { key }: EncodedEvent, position: string) {
   return new AfterimageError(
     code,
     `${message} It is the message at position ${position}, with prefix ${JSON.stringify(key)}.`,
-    `${advice} A message can't be skipped: raise max.message.bytes of topic ${topic} above its size, or take its prefix out of messages.prefixes.`,
+    `${advice} A message can't be skipped; where raising that is no way, take its prefix out of messages.prefixes.`,
   );
 }

@@ -137,40 +137,26 @@ export class Topics {
   }
 
   /**
-   * Every partition that holds events of the stream: of the topics of these tables, and of the topic of messages, where
-   * its id is recorded and it is still that one. Throws TOPIC_MISSING or TOPIC_RECREATED for a table's.
-   */
-  async eventPartitions(
-    tables: readonly { readonly table: string; readonly topicId: string }[],
-    messagesTopicId: string | undefined,
-  ): Promise<TopicPartition[]> {
-    const topics: TopicDescription[] = [];
-    for (const { table, topicId } of tables) {
-      const name = parseTableName(table);
-      const found = await this.findExisting(this.nameOf(name.schema, name.table));
-      checkId(found, topicId);
-      topics.push(found);
-    }
-    const messages = messagesTopicId === undefined ? null : await this.find(this.messages);
-    if (messages !== null && messages.id === messagesTopicId) {
-      topics.push(messages);
-    }
-    return topics.flatMap(({ name, partitions }) =>
-      Array.from({ length: partitions }, (_, partition) => ({ topic: name, partition })),
-    );
-  }
-
-  /**
-   * The topics that were written to before are the same, and nothing is open in them. Throws TOPIC_MISSING,
-   * TOPIC_RECREATED or TOPIC_HELD.
+   * The topics that were written to before are the same, and nothing is open in them; that of messages is looked at where
+   * its id is recorded and it still has it. Throws TOPIC_MISSING or TOPIC_RECREATED for a table's, and TOPIC_HELD.
    */
   async verifyKept(
     tables: readonly { readonly table: string; readonly topicId: string }[],
     messagesTopicId: string | undefined,
     patienceMs: number,
   ): Promise<void> {
-    const places = await this.eventPartitions(tables, messagesTopicId);
-    await waitUntilNothingHeld(this.#connection, places, patienceMs);
+    const kept: TopicDescription[] = [];
+    for (const { table, topicId } of tables) {
+      const name = parseTableName(table);
+      const found = await this.findExisting(this.nameOf(name.schema, name.table));
+      checkId(found, topicId);
+      kept.push(found);
+    }
+    const messages = messagesTopicId === undefined ? null : await this.find(this.messages);
+    if (messages !== null && messages.id === messagesTopicId) {
+      kept.push(messages);
+    }
+    await waitUntilNothingHeld(this.#connection, kept.flatMap(partitionsOf), patienceMs);
   }
 
   /** Every partition that a daemon of this stream may have written to; topics that don't exist have none. */
@@ -181,9 +167,7 @@ export class Topics {
       (name) => name.startsWith(`${stream}.`) || named.has(name),
     );
     const found = await describeTopics(this.#connection, names);
-    return [...found.values()].flatMap(({ name, partitions }) =>
-      Array.from({ length: partitions }, (_, partition) => ({ topic: name, partition })),
-    );
+    return [...found.values()].flatMap(partitionsOf);
   }
 
   /** Throws TOPIC_FOREIGN when a topic that is to be taken into use holds records already. */
@@ -229,6 +213,9 @@ export class Topics {
     return found;
   }
 }
+
+const partitionsOf = ({ name, partitions }: TopicDescription): TopicPartition[] =>
+  Array.from({ length: partitions }, (_, partition) => ({ topic: name, partition }));
 
 function checkName(name: string, existing: readonly string[]): void {
   if (name.length > LONGEST_NAME) {

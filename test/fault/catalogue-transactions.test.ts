@@ -121,11 +121,15 @@ test("logical messages among rows are never a position: nothing is skipped behin
     // These follow the messages directly; a position taken from a message would lie behind their commit.
     await stream.sql(`${emit(false)}`);
     await stream.sql(insert(id + 2, id + 2));
-    await stream.start();
+    // From the second round on they are published, but for the last round.
+    await stream.start(round === 0 || round === 1 ? { AFTERIMAGE_MESSAGES_PREFIXES: "no*" } : {});
   }
-  expect(await keys()).toEqual([0, 1, 2, 10, 11, 12, 20, 21, 22, 30, 31, 32]);
-  const indexes = (await stream.events()).map(({ transaction }) => transaction.index);
-  expect(indexes).toEqual([1, 3, 1, 1, 3, 1, 1, 3, 1, 1, 3, 1]);
+  const events = await stream.events();
+  const places = events.map(({ key, transaction }) => [key?.id ?? "note", transaction.index]);
+  const silent = (id: number) => [[id, 1], [id + 1, 3], [id + 2, 1]]; // biome-ignore format: a line a round
+  const told = (id: number) => [[id, 1], ["note", 2], [id + 1, 3], ["note", 1], [id + 2, 1]]; // biome-ignore format: a line a round
+  expect(places).toEqual([...silent(0), ...told(10), ...told(20), ...silent(30)]);
+  expect(events.map(({ sequence }) => sequence)).toEqual(numbers(1, events.length));
 });
 
 test("50 writers on the same 20 rows: the order of the commits, and every old image is the last new one", async () => {

@@ -1,6 +1,6 @@
 // One event of every kind that the daemon writes, made by the encoder, beside the exact bytes it must make.
 import { UNCHANGED } from "../../src/event/column-value.ts";
-import { encodeRowEvent, encodeTruncate } from "../../src/event/envelope.ts";
+import { encodeMessage, encodeRowEvent, encodeTruncate } from "../../src/event/envelope.ts";
 import type { RowValues } from "../../src/event/row-encoder.ts";
 import { lsn, rowEncoder } from "../unit/event/tables.ts";
 
@@ -121,7 +121,14 @@ export const WRITTEN: readonly (readonly [string, string, string])[] = [
 const OWN = `${SOURCE}9,"transaction":{"id":null,"epoch":2,"lsn":"16/B374D848","index":0}`;
 const BARRIER = '"key":null,"before":null,"after":null';
 
-/** Of the contract, and not written by this version. */
+/** Beside `RESERVED`'s, which it must be. */
+export const MESSAGE = encodeMessage(
+  { operation: "message", prefix: "p", content: Buffer.from([0, 0xff]) },
+  transaction,
+  inside,
+);
+
+/** Of the contract, and not written by the first version of it that was built; their hash is not pinned. */
 export const RESERVED: readonly (readonly [string, string])[] = [
   ["read", `${HEAD}"read","key":${KEY},"before":null,"after":${ROW},${OWN},"schema":12}`],
   [

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { z } from "zod";
-import { RESERVED, WRITTEN } from "./wire-events.ts";
+import { MESSAGE, RESERVED, WRITTEN } from "./wire-events.ts";
 
 const text = readFileSync(new URL("../../docs/wire-v1.schema.json", import.meta.url), "utf8");
 const schema = z.fromJSONSchema(JSON.parse(text));
@@ -40,6 +40,10 @@ test.each([
   ["milliseconds", { timestamp: "2026-11-22T18:00:00.123Z" }],
 ])("the schema refuses %s", (_, change) => {
   expect(schema.safeParse({ ...JSON.parse(WRITTEN[0]![1]), ...change }).success).toBe(false);
+});
+
+test("a message is written as the contract has it", () => {
+  expect(["message", MESSAGE]).toEqual(RESERVED.find(([name]) => name === "message"));
 });
 
 test("the schema has a form for every operation, and each of them has an example here", () => {

@@ -2,9 +2,11 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { ChangeEvent, MessageEvent } from "../../src/event/change-event.ts";
 import { messageBytes } from "../../src/event/message.ts";
+import { createConsumer, sqliteStore } from "../../src/sdk/index.ts";
 import { statusOf } from "../support/admin.ts";
 import { CapturedStream } from "../support/captured-stream.ts";
 import { armed } from "../support/failpoints/armed.ts";
@@ -113,6 +115,37 @@ test.each(["publisher.progress-produced", "publisher.committed"] as const)(
     );
   },
 );
+
+test("a consumer applies every message once, in one transaction with its position", async () => {
+  const messages = (await stream.events()).filter(isMessage);
+  const wanted = messages.filter(({ after }) => after.prefix === "outbox");
+  const file = join(folder, "view.db");
+  const start = (failAt: number | null) => {
+    const consumer = createConsumer({
+      kafka: { brokers: stream.brokers },
+      stream: stream.stream,
+      group: "messages",
+      store: sqliteStore(file, { setup: "CREATE TABLE seen (n INTEGER PRIMARY KEY, sequence INTEGER, content TEXT)" }),
+      onCommit: ({ lag, waitingFor }) => void (lag === 0 && waitingFor.length === 0 && consumer.stop()),
+    });
+    consumer.register("public.t", (event, { tx }) => tx.run("INSERT INTO seen VALUES (NULL, ?, NULL)", event.sequence));
+    return consumer.onMessage("outbox", ({ sequence, after }, { tx }) => {
+      tx.run("INSERT INTO seen VALUES (NULL, ?, ?)", sequence, after.content);
+      if (sequence === failAt) throw new TypeError("The handler's own.");
+    });
+  };
+  await expect(start(wanted.at(-3)!.sequence).run()).rejects.toMatchObject({
+    code: "HANDLER_FAILED",
+    message: expect.stringContaining('message of "outbox"'),
+  });
+  await start(null).run();
+  const view = new DatabaseSync(file, { readOnly: true });
+  const seen = view.prepare("SELECT sequence, content FROM seen WHERE content IS NOT NULL ORDER BY n").all();
+  const rows = view.prepare("SELECT count(*) AS n FROM seen WHERE content IS NULL").get()!.n;
+  view.close();
+  expect(seen).toEqual(wanted.map(({ sequence, after: { content } }) => ({ sequence, content })));
+  expect(rows).toBe((await stream.events()).length - messages.length);
+});
 
 test("verify proves the stream with its messages, and drop removes their topic", async () => {
   await stream.published();

@@ -19,7 +19,11 @@ const SETUP = `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET logical_decodin
   CREATE TABLE t (id int PRIMARY KEY, note text); CREATE TABLE u (id int PRIMARY KEY, m mood, body text);
   ALTER TABLE u REPLICA IDENTITY FULL; ALTER TABLE u ALTER body SET STORAGE EXTERNAL;
   CREATE TABLE excluded (id int PRIMARY KEY, note text)`;
-const SMALL = { AFTERIMAGE_BATCH_MAX_BYTES: "64KiB", AFTERIMAGE_TABLES: "*.*,!public.excluded" };
+const SMALL = {
+  AFTERIMAGE_BATCH_MAX_BYTES: "64KiB",
+  AFTERIMAGE_TABLES: "*.*,!public.excluded",
+  AFTERIMAGE_MESSAGES_PREFIXES: "p",
+};
 
 /** Streams what is open. */
 const streamed = uniqueStream();
@@ -73,7 +77,9 @@ const spools = (count: number) =>
 
 const recordsOf = async (of: string) => {
   const records = [];
-  for (const topic of (await listTopics(stream.brokers, `${of}.public.`)).toSorted()) {
+  for (const topic of (await listTopics(stream.brokers, `${of}.`))
+    .toSorted()
+    .filter((name) => !/(progress|schemas)$/.test(name))) {
     for (const { partition, key, value } of await readTopic(stream.brokers, topic)) {
       records.push([topic.slice(of.length), partition, key, value]);
     }
@@ -122,13 +128,17 @@ test("interleaved, with savepoints rolled back, DDL, key changes, messages, and 
   await one.query("ROLLBACK");
   await stream.sql("TRUNCATE excluded; INSERT INTO t VALUES (-2, 'after')");
   await expectEqual();
+  expect((await recordsOf(streamed)).filter(([topic]) => topic === ".messages").map(([, , key]) => key)).toEqual(["p"]);
   await spools(0);
 });
 
 test("prepared, then rolled back or committed", async () => {
   const gid = (name: string) => `'${streamed}_${name}'`;
   await one.query(`BEGIN; ${notes(50_001, 51_000, "gone")}; PREPARE TRANSACTION ${gid("gone")}`);
-  await one.query(`BEGIN; ${notes(60_001, 61_000)}; PREPARE TRANSACTION ${gid("kept")}`);
+  const emitted = "SELECT pg_logical_emit_message(true, 'p', 'prepared')";
+  await one.query(
+    `BEGIN; ${notes(60_001, 60_500)}; ${emitted}; ${notes(60_501, 61_000)}; PREPARE TRANSACTION ${gid("kept")}`,
+  );
   await spools(2);
   await stream.sql("INSERT INTO t VALUES (-3, 'between')");
   await stream.sql(`ROLLBACK PREPARED ${gid("gone")}`);

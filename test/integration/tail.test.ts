@@ -43,6 +43,9 @@ test("changes of every table that can be published; the others are named, and go
       "INSERT INTO full_log VALUES (1, 'a'); UPDATE full_log SET note = 'b'; TRUNCATE full_log",
     );
     await database.client.query("UPDATE orders SET id = 3 WHERE id = 2; DELETE FROM orders");
+    await database.client.query(
+      String.raw`SELECT pg_logical_emit_message(true, 'out box', 'paid'), pg_logical_emit_message(true, 'b', '\xff'::bytea)`,
+    );
     await database.client.query(`INSERT INTO "a.b"."Ünïcode ""quoted""" VALUES (1)`);
     await database.client.query("INSERT INTO keyless VALUES (1); UPDATE keyless SET x = 2; DELETE FROM keyless");
     await running.says("Ünïcode");
@@ -62,6 +65,8 @@ test("changes of every table that can be published; the others are named, and go
     "insert   public.orders id=3 1=null status=new",
     "delete   public.orders id=1",
     "delete   public.orders id=3",
+    'message  "out box" paid',
+    'message  b "/w==" (base64)',
     'insert   "a.b"."Ünïcode ""quoted""" id=1',
   ]);
   expect(tail.stderr()).toContain("Left out");

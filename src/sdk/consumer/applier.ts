@@ -14,9 +14,10 @@ import { type JointStep, nextJointStep } from "./joint-step.ts";
 import { needsOthers, type PartitionQueue } from "./partition-queue.ts";
 import type { SchemaReader } from "./schema-reader.ts";
 
-/** All partitions of one registered table's topic. */
+/** All partitions of one registered table's topic, or of that of messages. */
 export interface TableQueues<Tx> {
-  readonly table: string;
+  /** Null for the topic of messages. */
+  readonly table: string | null;
   readonly registration: Registration<Tx>;
   readonly queues: readonly PartitionQueue[];
 }
@@ -213,7 +214,7 @@ function checkCanGoOn({ table, queues }: TableQueues<never>): void {
   if (queues.every((queue) => !queue.wantsMore)) {
     throw new AfterimageError(
       "STREAM_INCONSISTENT",
-      `All partitions of ${table} wait for each other: their barriers don't match.`,
+      `All partitions of ${table ?? "messages"} wait for each other: their barriers don't match.`,
       "The topic was written by another program. Rebuild the stream: afterimage drop STREAM --topics.",
     );
   }
@@ -236,7 +237,8 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
 
 /** Names the place of a failure. A foreign error's own text may hold row values, so it is only the cause. */
 function handlerError(event: ChangeEvent, cause: unknown): AfterimageError {
-  const place = `${event.operation} of ${event.table}, sequence ${event.sequence}`;
+  const what = event.table ?? JSON.stringify(event.after.prefix);
+  const place = `${event.operation} of ${what}, sequence ${event.sequence}`;
   if (cause instanceof AfterimageError) {
     return new AfterimageError(cause.code, `${cause.message} (${place})`, cause.advice, { cause });
   }

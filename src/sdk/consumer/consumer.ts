@@ -1,6 +1,6 @@
 // createConsumer: what a user of the SDK holds. Keeps a view equal to the stream, exactly once per event.
 import { AfterimageError } from "../../errors.ts";
-import { parseTableName, schemasTopic, tableTopic } from "../../event/identifier.ts";
+import { messagesTopic, parseTableName, schemasTopic, tableTopic } from "../../event/identifier.ts";
 import { failpoint } from "../../failpoint.ts";
 import type { KafkaSettings } from "../../kafka/connection.ts";
 import type { Store } from "../store/store.ts";
@@ -9,6 +9,7 @@ import type { DecodedTables, DefinedTables, TableDefinitions, TableTypes, WireTa
 import { checkRegistration, type Registration } from "./handlers.ts";
 import { KafkaLogReader } from "./kafka-log-reader.ts";
 import type { LogReader } from "./log-reader.ts";
+import { byPrefix, checkMessageHandler, type MessageHandler } from "./message-handlers.ts";
 import { OwnStep } from "./own-step.ts";
 import { type ConsumerLogger, patiently } from "./patience.ts";
 import { type ConsumerPosition, type ConsumerState, positionOf } from "./position.ts";
@@ -45,6 +46,11 @@ export interface ConsumerOptions<Tx> {
 export interface Consumer<Tx, Tables extends TableTypes = WireTables> {
   /** Before `run`. A table has one registration. */
   register<Name extends keyof Tables & string>(table: Name, registration: Registration<Tx, Tables[Name]>): this;
+  /**
+   * Before `run`. Gets the messages with exactly this prefix (`pg_logical_emit_message`); a prefix has one handler. With
+   * any, the view's position goes past all messages: those whose prefix has no handler yet don't come again.
+   */
+  onMessage(prefix: string, handler: MessageHandler<Tx>): this;
   /** Resolves after `stop`, when everything applied is committed; rejects with an AfterimageError. */
   run(): Promise<void>;
   /**
@@ -94,6 +100,7 @@ class StreamConsumer<Tx> implements Consumer<Tx> {
   readonly #options: ConsumerOptions<Tx>;
   readonly #logger: ConsumerLogger;
   readonly #tables = new Map<string, RegisteredTable<Tx>>();
+  readonly #messages = new Map<string, MessageHandler<Tx>>();
   readonly #stopping = new AbortController();
   readonly #ownStep = new OwnStep();
   #watch: TopicWatch<Tx> | null = null;
@@ -127,15 +134,21 @@ class StreamConsumer<Tx> implements Consumer<Tx> {
     return this;
   }
 
+  onMessage(prefix: string, handler: MessageHandler<Tx>): this {
+    checkMessageHandler(prefix, handler, { known: this.#messages, isRunning: this.#running !== null });
+    this.#messages.set(prefix, handler);
+    return this;
+  }
+
   run(): Promise<void> {
     if (this.#running !== null) {
       throw new AfterimageError("CONSUMER_USED", "run() was called twice.", "Make a new consumer with createConsumer.");
     }
-    if (this.#tables.size === 0) {
+    if (this.#tables.size + this.#messages.size === 0) {
       throw new AfterimageError(
         "NOTHING_REGISTERED",
-        "No table is registered.",
-        "Call register(table, handlers) first.",
+        "No table is registered, and no prefix of messages.",
+        "Call register(table, handlers) or onMessage(prefix, handler) first.",
       );
     }
     this.#running = this.#run();
@@ -190,7 +203,7 @@ class StreamConsumer<Tx> implements Consumer<Tx> {
     const closeReader = () => void reader.close();
     signal.addEventListener("abort", closeReader, { once: true });
     try {
-      const watch = new TopicWatch([...this.#tables.values()], session, reader, logger);
+      const watch = new TopicWatch(this.#registered(), session, reader, logger);
       this.#watch = watch;
       const notify = () => onCommit?.(this.position());
       const onReachable = (isReachable: boolean) => {
@@ -213,6 +226,12 @@ class StreamConsumer<Tx> implements Consumer<Tx> {
       signal.removeEventListener("abort", closeReader);
       await reader.close();
     }
+  }
+
+  #registered(): RegisteredTable<Tx>[] {
+    const topic = messagesTopic(this.#options.stream);
+    const messages = { table: null, topic, registration: byPrefix(this.#messages) };
+    return [...this.#tables.values(), ...(this.#messages.size === 0 ? [] : [messages])];
   }
 
   /** Null: values stay as they are. */

@@ -18,7 +18,8 @@ export interface Head {
 const MANY_RECORDS = 20_000;
 
 export class PartitionQueue {
-  readonly table: string;
+  /** Null in the topic of messages. */
+  readonly table: string | null;
   readonly topic: string;
   readonly partition: number;
   /** Where the next fetch begins. */
@@ -31,7 +32,7 @@ export class PartitionQueue {
   #stored: Checkpoint;
   #applied: Checkpoint;
 
-  constructor(table: string, checkpoint: Checkpoint) {
+  constructor(table: string | null, checkpoint: Checkpoint) {
     this.table = table;
     this.topic = checkpoint.topic;
     this.partition = checkpoint.partition;
@@ -137,7 +138,7 @@ export class PartitionQueue {
       if (event.table !== this.table) {
         throw new AfterimageError(
           "TABLE_MISMATCH",
-          `An event of table ${event.table} stands in the topic of ${this.table}.`,
+          `${event.table === null ? "A message" : `An event of table ${event.table}`} stands in the topic of ${this.table ?? "messages"}.`,
           "Check the `topics` option: each table has a topic of its own.",
         );
       }

@@ -10,7 +10,8 @@ import { PartitionQueue } from "./partition-queue.ts";
 import type { ConsumerLogger } from "./patience.ts";
 
 export interface RegisteredTable<Tx> {
-  readonly table: string;
+  /** Null for messages. */
+  readonly table: string | null;
   readonly topic: string;
   readonly registration: Registration<Tx>;
 }

@@ -50,6 +50,7 @@ describe("what is accepted", () => {
       snapshotConnections: 2,
       spoolFolder: null,
       topics: [],
+      messages: { prefixes: [] },
       images: [],
       imagesFile: "afterimage-shop.images",
       kafka: {

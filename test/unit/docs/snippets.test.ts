@@ -116,10 +116,11 @@ test("the events that are shown are events", () => {
   for (const text of [...json("README.md"), json("docs/wire-format.md")[0]!]) {
     expect(parseEnvelope(text)).toMatchObject({ v: 1, table: "public.orders", operation: "update" });
   }
+  expect(parseEnvelope(json("docs/wire-format.md")[1]!)).toMatchObject({ v: 1, operation: "message" });
 });
 
 test("the schema and the progress record that are shown are what the daemon writes", () => {
-  const [, schema, progress] = json("docs/wire-format.md");
+  const [, , schema, progress] = json("docs/wire-format.md");
   expect(encodeSchema(parseSchema(schema!))).toBe(JSON.stringify(JSON.parse(schema!)));
   expect(encodeProgress(parseProgress(progress!))).toBe(JSON.stringify(JSON.parse(progress!)));
 });

@@ -43,6 +43,7 @@ describe("progress", () => {
     ["one that keeps the publication's xmin", { ...progress, publicationXmin: 4_294_967_295 }],
     ["one of a batch with schemas", { ...progress, schemaOffset: 7n }],
     ["one of a stream without what came by replication", { ...progress, origin: "none" as const }],
+    ["one that knows the topic of messages", { ...progress, messagesTopicId: "YzXvzoJ2SQq53nMenqd5Dw" }],
     ["the first record", { ...progress, last: null, sequence: 0, firstSequence: 1, partitions: new Map() }],
   ])("%s is read back equal", (_, record) => {
     expect(parseProgress(encodeProgress(record))).toEqual(record);
