@@ -78,13 +78,8 @@ export class Sequencer {
   /** The rest of a transaction that is published in part has not come yet. */
   #resuming: boolean;
 
-  /** Without a route messages are counted alone. */
-  constructor(
-    from: ResumePoint,
-    relations: RelationCache,
-    output: SequencerOutput,
-    messages: MessageRoute | null = null,
-  ) {
+  /** `messages`: null where they are counted alone. */
+  constructor(from: ResumePoint, relations: RelationCache, messages: MessageRoute | null, output: SequencerOutput) {
     this.#from = from;
     this.#relations = relations;
     this.#output = output;

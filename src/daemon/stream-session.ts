@@ -124,8 +124,7 @@ export class StreamSession {
       // Another daemon was making it: look again.
     }
     const { slot, publication, origin } = config.postgres;
-    const streaming = config.spoolFolder !== null;
-    const target = { slot, publication, origin, streaming };
+    const target = { slot, publication, origin, streaming: config.spoolFolder !== null };
     const stream = await connections.replication(slotServer(config.postgres), target, `${name} replication`, signal);
     await keep(resources, () => stream.close());
     // From the start on: a stream that was lost while the rest was opened ends the attempt.

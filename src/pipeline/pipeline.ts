@@ -66,12 +66,11 @@ export class Pipeline {
       },
       new BatchAssembler(maxBytes, resume, () => this.#placements.carried()),
     );
-    const output = {
-      event: (event: CapturedEvent) => this.#add(event),
-      committed: this.#loop.committed.bind(this.#loop),
-      advanced: this.#loop.advanced.bind(this.#loop),
-    };
-    this.#sequencer = new Sequencer(resume, this.#relations, output, parts.messages ?? null);
+    this.#sequencer = new Sequencer(resume, this.#relations, parts.messages ?? null, {
+      event: (event) => this.#add(event),
+      committed: (transaction, endLsn) => this.#loop.committed(transaction, endLsn),
+      advanced: (lsn) => this.#loop.advanced(lsn),
+    });
     this.#budget = new ByteBudget(
       maxBytes * BATCHES_HELD,
       () => {

@@ -13,7 +13,7 @@ import { lsn, rowEncoder } from "../unit/event/tables.ts";
 const KEPT = 1;
 const EXCLUDED = 2;
 
-type Step = "insert" | "excluded" | "move" | "truncate" | "message";
+type Step = "insert" | "excluded" | "move" | "truncate" | "message" | "unwanted";
 
 interface Transaction {
   readonly xid: number;
@@ -35,9 +35,10 @@ interface World {
 const transactions: fc.Arbitrary<Transaction[]> = fc
   .array(
     fc.record({
-      steps: fc.array(fc.constantFrom<Step>("insert", "insert", "insert", "excluded", "move", "truncate", "message"), {
-        maxLength: 12,
-      }),
+      steps: fc.array(
+        fc.constantFrom<Step>("insert", "insert", "insert", "excluded", "move", "truncate", "message", "unwanted"),
+        { maxLength: 12 },
+      ),
       // 0: adjacent commits, where one's end is the next one's LSN.
       gap: fc.nat({ max: 2 }),
       keepalive: fc.boolean(),
@@ -65,6 +66,13 @@ function relations(): RelationCache {
   return cache;
 }
 
+const MESSAGES = {
+  topic: "m",
+  partitions: 1,
+  wants: (prefix: string) => prefix === "message",
+  placeless: () => undefined,
+};
+
 class Run {
   readonly #world: World;
   readonly #sequencer: Sequencer;
@@ -74,7 +82,7 @@ class Run {
     this.#world = world;
     this.#batches = new BatchAssembler(maxBytes, world.resume);
     const resume = { ...world.resume, confirmedFlushLsn: world.confirmed };
-    this.#sequencer = new Sequencer(resume, relations(), {
+    this.#sequencer = new Sequencer(resume, relations(), MESSAGES, {
       event: ({ transaction, sequence, index, last, change }) =>
         this.#batches.add(
           event(`${change.operation} ${transaction.id}.${index}`, sequence, last),
@@ -125,7 +133,8 @@ class Run {
           restartIdentity: false,
         });
       case "message":
-        return sequencer.message({ kind: "message", transactional: true, prefix: "", content: Buffer.alloc(0) });
+      case "unwanted":
+        return sequencer.message({ kind: "message", transactional: true, prefix: step, content: Buffer.alloc(0) });
       default:
         throw step satisfies never;
     }

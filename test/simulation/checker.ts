@@ -275,9 +275,10 @@ function parseStored(record: CommittedRecord): Stored {
 function toEvent({ topic, record }: Placed): ReadEvent {
   const event = JSON.parse(record.value!.toString("utf8"));
   const { operation, key, after, transaction } = event;
-  const table = String(event.table).replace("public.", "");
+  const isMessage = operation === "message";
+  const of = isMessage ? after.prefix : event.table.replace("public.", "");
   const columns = after === null ? "" : ` of ${Object.keys(after).length}`;
-  const row = operation === "truncate" ? "" : ` ${key.id}${columns}`;
+  const row = operation === "truncate" || isMessage ? "" : ` ${key.id}${columns}`;
   const isLast = transaction.last === true;
   return {
     topic,
@@ -287,6 +288,6 @@ function toEvent({ topic, record }: Placed): ReadEvent {
     xid: transaction.id,
     isLast,
     copies: event.copies ?? 1,
-    text: `${operation} ${table}${row} @${transaction.id} ${transaction.lsn} ${transaction.index}${isLast ? "!" : ""}`,
+    text: `${operation} ${of}${row} @${transaction.id} ${transaction.lsn} ${transaction.index}${isLast ? "!" : ""}`,
   };
 }

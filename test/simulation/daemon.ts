@@ -20,7 +20,10 @@ const PAUSE_MS = 250;
 /** As the daemon's status board looks. */
 const LOOK_MS = 5_000;
 
-export function configOf(random: Random): Config {
+/** The prefix of messages that are published, where any are. */
+const WANTED = "wanted";
+
+export function configOf(random: Random, publishesMessages: boolean): Config {
   return {
     stream: STREAM,
     postgres: {
@@ -39,7 +42,7 @@ export function configOf(random: Random): Config {
     spoolFolder: null,
     topics: [],
     images: [],
-    messages: { prefixes: [] },
+    messages: { prefixes: publishesMessages ? [WANTED] : [] },
     imagesFile: "unused",
     kafka: {
       brokers: ["node:1", "node:2", "node:3"],

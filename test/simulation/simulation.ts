@@ -34,6 +34,9 @@ const QUIET_MS = 100_000;
 /** A run has some 1,500 steps; one that turns in circles has no end. */
 const MOST_STEPS = 60_000;
 
+/** Some seeds publish messages; none by which a mutant is found, since they would have another history. */
+const publishesMessages = (seed: number): boolean => seed % 8 === 2;
+
 export async function simulate(seed: number, withTrace = false): Promise<Outcome> {
   const random = seeded(seed);
   const scheduler = new Scheduler();
@@ -41,7 +44,7 @@ export async function simulate(seed: number, withTrace = false): Promise<Outcome
   const trace = withTrace
     ? (text: string) => void lines.push(`${scheduler.now.toFixed(2).padStart(10)} ${text}`)
     : () => undefined;
-  const server = new PostgresServer(scheduler, random.fork("postgres"), trace);
+  const server = new PostgresServer(scheduler, random.fork("postgres"), trace, publishesMessages(seed));
   let violation: string | null = null;
   const judge = (step: () => void) => {
     try {
@@ -68,7 +71,7 @@ export async function simulate(seed: number, withTrace = false): Promise<Outcome
     scheduler,
     network,
     random: random.fork("daemon"),
-    config: configOf(random.fork("config")),
+    config: configOf(random.fork("config"), publishesMessages(seed)),
     trace,
     confirming: (_process, lsn) => judge(() => checker.confirming(lsn)),
     halted: (process, error) =>

@@ -75,7 +75,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: "src/capture/sequencer.ts",
     from: 1,
     seen: /sequence \d+ is .*, expected/,
-    changes: [["this.#requireOpen();\n      this.#index++;", "this.#requireOpen();"]],
+    changes: [["this.#requireOpen();\n    this.#index++;\n    const place", "this.#requireOpen();\n    const place"]],
   },
   {
     name: "sends a batch again after an open outcome without reading back",

@@ -38,13 +38,15 @@ export class PostgresServer {
   readonly #scheduler: Scheduler;
   readonly #random: Random;
   readonly #trace: (text: string) => void;
+  readonly #publishesMessages: boolean;
   #nextPid = 100;
   #nextXid = 700;
 
-  constructor(scheduler: Scheduler, random: Random, trace: (text: string) => void) {
+  constructor(scheduler: Scheduler, random: Random, trace: (text: string) => void, publishesMessages: boolean) {
     this.#scheduler = scheduler;
     this.#random = random;
     this.#trace = trace;
+    this.#publishesMessages = publishesMessages;
   }
 
   columnsOf(oid: number): number {
@@ -82,7 +84,7 @@ export class PostgresServer {
     this.#nextXid += 2;
     const xid = this.#random.chance(0.3) ? this.#nextXid - 5 : this.#nextXid;
     const commitTime = BigInt(Math.floor(this.#scheduler.now * MICROSECONDS));
-    const expected = expectedEvents(xid, commitLsn, changes);
+    const expected = expectedEvents(xid, commitLsn, changes, this.#publishesMessages);
     this.transactions.push({ xid, commitLsn, endLsn, commitTime, changes, expected });
     if (this.slot !== null) {
       this.expectedEvents += expected.length;

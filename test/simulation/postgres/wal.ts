@@ -39,7 +39,7 @@ export type Change =
       readonly kind: "truncate";
       readonly tables: readonly { readonly table: SimulatedTable; readonly columns: number }[];
     }
-  | { readonly kind: "message" };
+  | { readonly kind: "message"; readonly prefix: "wanted" | "unwanted" };
 
 export interface WalTransaction {
   readonly xid: number;
@@ -106,7 +106,7 @@ function* announce(table: SimulatedTable, columns: number, announced: Map<number
 function* messagesOf(change: Change, xid: number, announced: Map<number, number>): Generator<PgoutputMessage> {
   switch (change.kind) {
     case "message":
-      yield { kind: "message", transactional: true, prefix: "p", content: Buffer.from("c") };
+      yield { kind: "message", transactional: true, prefix: change.prefix, content: Buffer.from("c") };
       return;
     case "truncate":
       for (const { table, columns } of change.tables) {
@@ -147,7 +147,12 @@ function* messagesOf(change: Change, xid: number, announced: Map<number, number>
 }
 
 /** What the stream must hold of a transaction: one line for each event, without its sequence. */
-export function expectedEvents(xid: number, commitLsn: Lsn, changes: readonly Change[]): string[] {
+export function expectedEvents(
+  xid: number,
+  commitLsn: Lsn,
+  changes: readonly Change[],
+  publishesMessages: boolean,
+): string[] {
   let index = 0;
   const kept: string[] = [];
   const event = (table: SimulatedTable, what: string) => {
@@ -160,6 +165,9 @@ export function expectedEvents(xid: number, commitLsn: Lsn, changes: readonly Ch
     switch (change.kind) {
       case "message":
         index++;
+        if (publishesMessages && change.prefix === "wanted") {
+          kept.push(`message ${change.prefix} @${xid} ${formatLsn(commitLsn)} ${index}`);
+        }
         break;
       case "truncate":
         for (const { table } of change.tables) {
@@ -201,7 +209,7 @@ export function drawChanges(random: Random, columns: ReadonlyMap<number, number>
             .map((each) => ({ table: each, columns: columns.get(each.oid)! })),
         };
       case "message":
-        return { kind };
+        return { kind, prefix: shape.id % 2 === 0 ? "wanted" : "unwanted" };
       case "move":
         return { kind, ...shape, to: shape.id + 100 };
       default:

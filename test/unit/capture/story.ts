@@ -81,7 +81,7 @@ export class Story {
       wants: (prefix: string) => prefix === wanted,
       placeless: (prefix: string) => this.placeless.push(prefix),
     };
-    this.sequencer = new Sequencer({ ...FRESH, ...from }, relations, output, wanted === null ? null : route);
+    this.sequencer = new Sequencer({ ...FRESH, ...from }, relations, wanted === null ? null : route, output);
   }
 
   /** A transaction from `commitLsn` to `endLsn`; `xid` is the commit LSN unless given. */
