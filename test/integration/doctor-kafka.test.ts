@@ -72,6 +72,20 @@ test("a name that differs only in . and _ collides; another topic for the table 
   rmSync(folder, { recursive: true });
 });
 
+test("the topic of messages: a name that collides, and another partition count", async () => {
+  stream = uniqueStream();
+  await newTopic(`${stream}_messages`, 4);
+  expect(await check()).toEqual([]);
+  const wanted = { "messages.prefixes": "outbox" };
+  const [collision, ...others] = await check(wanted);
+  expect(collision).toMatchObject({ code: "TOPIC_COLLISION", severity: "error" });
+  expect(collision!.what).toContain(`${stream}.messages, for messages, collides`);
+  expect(others).toEqual([]);
+  await deleteTopics(inject("brokers"), stream);
+  await newTopic(`${stream}.messages`, 3);
+  expect((await check(wanted)).map(({ code }) => code)).toContain("TOPIC_PARTITIONS");
+});
+
 test("another partition count; the remedy mends it", async () => {
   stream = uniqueStream();
   await newTopic(`${stream}.public.orders`, 3, { "retention.ms": "-1" });

@@ -10,7 +10,7 @@ import { createConsumer, sqliteStore } from "../../src/sdk/index.ts";
 import { statusOf } from "../support/admin.ts";
 import { CapturedStream } from "../support/captured-stream.ts";
 import { armed } from "../support/failpoints/armed.ts";
-import { listTopics } from "../support/topics.ts";
+import { listTopics, makeTopics, removeTopics } from "../support/topics.ts";
 import { verifyDatabase } from "../support/verify-run.ts";
 
 let stream: CapturedStream;
@@ -103,6 +103,11 @@ test.each(["publisher.progress-produced", "publisher.committed"] as const)(
     const doomed = stream.spawn(armed(moment, 4, "kill", join(folder, moment)));
     expect((await doomed.exited()).signal).toBe("SIGKILL");
     expect((await stream.progress())!.last!.complete).toBe(false);
+    if (moment === "publisher.committed") {
+      const changed = stream.spawn({ AFTERIMAGE_MESSAGES_PREFIXES: "outbox" });
+      expect((await changed.exited()).code, changed.output()).toBe(4);
+      expect(changed.output()).toContain("RESUME_MISMATCH");
+    }
     await stream.start();
     const events = (await stream.events()).filter((event) => event.sequence > sequence);
     expect(events.map(placeOf)).toEqual(
@@ -147,12 +152,17 @@ test("a consumer applies every message once, in one transaction with its positio
   expect(rows).toBe((await stream.events()).length - messages.length);
 });
 
-test("verify proves the stream with its messages, and drop removes their topic", async () => {
+test("verify proves the stream with its messages; their topic made again is noticed, and removed by drop", async () => {
   await stream.published();
   const { code, report, kinds, output } = await verifyDatabase(stream);
   expect({ code, kinds }, output).toEqual({ code: 0, kinds: [] });
   expect(report).toMatchObject({ topics: 2, events: (await stream.progress())!.sequence });
   await stream.daemon.kill("SIGTERM");
+  await removeTopics(stream.brokers, [`${stream.stream}.messages`]);
+  await makeTopics(stream.brokers, [{ topic: `${stream.stream}.messages`, numPartitions: 4 }]);
+  const halted = stream.spawn();
+  expect((await halted.exited()).code, halted.output()).toBe(4);
+  expect(halted.output()).toContain("TOPIC_RECREATED");
   const drop = stream.ask("drop", {}, [stream.stream, "--topics", "--yes"]);
   expect((await drop.exited()).code, drop.output()).toBe(0);
   expect(await listTopics(stream.brokers, `${stream.stream}.`)).toEqual([]);

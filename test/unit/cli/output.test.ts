@@ -63,6 +63,18 @@ last error  KAFKA_UNREACHABLE: No answer. (5 s ago)
   );
 });
 
+test("status of a stream that publishes messages, and of a daemon that tells of none", () => {
+  const messages = { topic: "shop.messages", published: 12, notTransactional: 3 };
+  const all = formatStatus({ ...STATUS, messages }, 0, plain);
+  expect(all).toContain(
+    "\nmessages    → shop.messages, 12 since the start, 3 were not transactional and are not published\nnotes",
+  );
+  const whole = formatStatus({ ...STATUS, messages: { ...messages, notTransactional: 0 } }, 0, plain);
+  expect(whole).toContain("\nmessages    → shop.messages, 12 since the start\nnotes");
+  const { messages: _, ...earlier } = STATUS;
+  expect(formatStatus(earlier as DaemonStatus, 0, plain)).not.toContain("messages");
+});
+
 test("status before anything is known", () => {
   const unknown = {
     ...STATUS,
