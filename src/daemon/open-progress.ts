@@ -146,7 +146,7 @@ async function checkedProgress(
     resolver,
     topics,
     server,
-    snapshots: new SnapshotBook(goingOn, tables, resolver.latest(), config),
+    snapshots: new SnapshotBook(goingOn, tables, resolver.latest(), config, before !== null),
     describe: async (table) => {
       const [published] = await readPublishedTables(client, publication.oid, [table]);
       const recorded = resolver.inForce().filter(({ oid }) => oid === table);

@@ -37,17 +37,24 @@ export class SnapshotBook implements SnapshotSide {
   readonly #weights = new Map<number, number>();
   /** How often what was read of a table was given up. */
   readonly #generations = new Map<number, number>();
+  /** Tables with events behind the gap that opened their snapshot. */
+  readonly #touched: Set<number>;
   /** Tables that are being read now. */
   readonly #watches = new Map<number, TableWatch>();
 
-  /** `recorded`: what is in force of every table; `tables`: those of them that are there. */
+  /**
+   * `recorded`: what is in force of every table; `tables`: those of them that are there; `gapsAreLast`: no event stands
+   * behind the gaps of `state`.
+   */
   constructor(
     state: SnapshotState,
     tables: Iterable<CapturedTable>,
     recorded: readonly TableSchema[] = [],
     rules: BookRules = { snapshot: "initial", onRewrite: "snapshot" },
+    gapsAreLast = false,
   ) {
     this.#state = state;
+    this.#touched = new Set(gapsAreLast ? [] : state.map(({ oid }) => oid));
     this.#rules = rules;
     for (const schema of recorded.toSorted((a, b) => a.schema - b.schema)) {
       this.#know(schema);
@@ -112,6 +119,7 @@ export class SnapshotBook implements SnapshotSide {
     if (entry === undefined) {
       return;
     }
+    this.#touched.add(oid);
     const watch = this.#watches.get(oid);
     watch?.note(event);
     if (watch !== undefined || entry.cursor !== null) {
@@ -135,7 +143,15 @@ export class SnapshotBook implements SnapshotSide {
     this.#state = [...this.state, entry];
   }
 
+  /** Whether events of the table may stand behind the gap that opened its snapshot. */
+  isTouched(oid: number): boolean {
+    return this.#touched.has(oid);
+  }
+
   change(oid: number, what: Partial<TableSnapshot>): void {
+    if (what.since !== undefined) {
+      this.#touched.delete(oid);
+    }
     if (what.again !== undefined) {
       this.#weights.delete(oid);
     }
@@ -185,7 +201,7 @@ export class SnapshotBook implements SnapshotSide {
       this.#forget(entry.oid);
     }
     const others = this.state.filter((entry) => entry.oid !== oid && entry.table !== name);
-    this.#state = [...others, toBeRead(table)];
+    this.#state = [...others, toBeRead(table, { behind: true })];
     this.onBegun(oid, why);
   }
 
@@ -241,8 +257,25 @@ const REMEDY_WITHOUT_KEY =
 /** A table before anything of it was read. */
 export function toBeRead(
   table: CapturedTable,
-  { where = null, estimate = null }: { where?: string | null; estimate?: number | null } = {},
+  {
+    where = null,
+    estimate = null,
+    behind = false,
+  }: { where?: string | null; estimate?: number | null; behind?: boolean } = {},
 ): TableSnapshot {
   const { oid, table: name } = table.encoder.schema;
-  return { table: name, oid, where, since: null, cursor: null, atEnd: false, again: [], rows: 0, estimate };
+  // The reading of a table without a key puts its gap itself, where the stream has reached its snapshot.
+  const waits = behind && table.encoder.hasKey;
+  return {
+    table: name,
+    oid,
+    where,
+    since: null,
+    ...(waits ? { behind } : {}),
+    cursor: null,
+    atEnd: false,
+    again: [],
+    rows: 0,
+    estimate,
+  };
 }

@@ -39,7 +39,7 @@ export async function planSnapshots(
     if ((await isEmpty(client, table)) && writers.length === 0 && !all) {
       continue;
     }
-    state.push(toBeRead(table, { estimate: await estimateRows(client, oid) }));
+    state.push(toBeRead(table, { estimate: await estimateRows(client, oid), behind: true }));
   }
   return state;
 }

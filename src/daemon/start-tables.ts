@@ -112,7 +112,7 @@ async function planReading(
       fresh.push(table);
     } else if (missed !== null) {
       refuseWithout(config, table, missed);
-      anew.push(toBeRead(table));
+      anew.push(toBeRead(table, { behind: true }));
       planNotes.push(`Table ${schema.table} is read anew: ${missed.why}.`);
     }
   }

@@ -12,7 +12,7 @@ import type { EncodedEvent } from "../sink/encode-event.ts";
 import { encodeReadEvent } from "../sink/encode-own-event.ts";
 import { errorCode } from "../source/session.ts";
 import type { Chunk, ChunkStart, ReadableTable } from "../source/snapshot-reader.ts";
-import { endSnapshot, giveUp, nameMissing, OnTheirWay, type ReadingParts } from "./placing.ts";
+import { endSnapshot, giveUp, nameMissing, OnTheirWay, passChange, type ReadingParts } from "./placing.ts";
 import { type Key, leftToReadAgain, withoutDoubles } from "./read-again.ts";
 
 const MOST_ROWS = 10_000;
@@ -72,6 +72,11 @@ export class TableReading {
     this.#watch.expect(await writers(oid));
     // Under another name it is read anew.
     for (let entry = this.#entry; entry !== undefined; entry = this.#entry) {
+      if (entry.behind === true) {
+        await this.#onTheirWay.arrived();
+        await passChange(this.#parts, this.#table);
+        continue;
+      }
       const ahead = this.#ahead(entry);
       if (ahead.atEnd || entry.again.length > 0) {
         // What is read next depends on what becomes of the chunks that are on their way.
@@ -87,6 +92,9 @@ export class TableReading {
       if (chunk === null) {
         await this.#onTheirWay.arrived();
         return !(await giveUp(this.#parts, oid, this.#name));
+      }
+      if (chunk === "again") {
+        continue;
       }
       await this.#onTheirWay.put(chunk.after, (lsn, next) => this.#build(chunk, lsn, next));
     }
@@ -109,13 +117,14 @@ export class TableReading {
     return this.#read;
   }
 
-  /** A chunk that counts; null when the table is gone. */
-  async #readChunk(keys: CountedChunk["keys"]): Promise<CountedChunk | null> {
-    const { reader, signal, waits } = this.#parts;
+  /** A chunk that counts; null when the table is gone, "again" when the table is read anew meanwhile. */
+  async #readChunk(keys: CountedChunk["keys"]): Promise<CountedChunk | "again" | null> {
+    const { book, reader, signal, waits } = this.#parts;
     let window = this.#watch.open();
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
       signal.throwIfAborted();
       try {
+        const generation = book.generation(this.#named.oid);
         const start = await reader.begin(this.#named);
         signal.throwIfAborted();
         if (start === null) {
@@ -132,6 +141,12 @@ export class TableReading {
           if (entry === undefined) {
             await reader.end();
             return null;
+          }
+          if (book.generation(this.#named.oid) !== generation) {
+            // It is read anew, for a change that this chunk may not see.
+            await reader.end();
+            this.#watch.close(window, start.sight);
+            return "again";
           }
           const table = this.#table;
           const ahead = this.#ahead(entry);

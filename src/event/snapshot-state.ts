@@ -9,6 +9,11 @@ export interface TableSnapshot {
   readonly where: string | null;
   /** Sequence of the gap that opened it; null before that, and for a snapshot of some rows only, which has none. */
   readonly since: number | null;
+  /**
+   * Whether events may stand behind its gap that are older than the change of the catalogue which it answers. Nothing is
+   * read before the stream has passed that.
+   */
+  readonly behind?: boolean;
   /** Key of the last row that was read, in key order, as text; null before the first chunk. */
   readonly cursor: readonly string[] | null;
   /** Whether the last chunk was read; only `again` is left. */
@@ -29,11 +34,12 @@ export function snapshotField(state: SnapshotState): unknown {
   if (state.length === 0) {
     return null;
   }
-  const tables = state.map(({ table, oid, where, since, cursor, atEnd, again, rows, estimate }) => ({
+  const tables = state.map(({ table, oid, where, since, behind, cursor, atEnd, again, rows, estimate }) => ({
     table,
     oid,
     where,
     since,
+    behind: behind === true ? true : undefined,
     cursor,
     atEnd,
     again,
