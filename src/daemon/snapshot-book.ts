@@ -60,7 +60,7 @@ export class SnapshotBook implements SnapshotSide {
       this.#know(schema);
     }
     for (const table of tables) {
-      this.tables.set(table.encoder.schema.oid, table);
+      this.#keep(table);
       this.#know(table.encoder.schema);
     }
   }
@@ -102,7 +102,7 @@ export class SnapshotBook implements SnapshotSide {
     }
     if (missed !== null || !isOlder) {
       this.#know(schema);
-      this.tables.set(schema.oid, table);
+      this.#keep(table);
     }
     if (missed !== null) {
       this.#begin(table, missed.why);
@@ -205,6 +205,17 @@ export class SnapshotBook implements SnapshotSide {
     this.onBegun(oid, why);
   }
 
+  /** Instead of a table that had the name before. */
+  #keep(table: CapturedTable): void {
+    const { oid, table: name } = table.encoder.schema;
+    for (const [other, { encoder }] of this.tables) {
+      if (other !== oid && encoder.schema.table === name) {
+        this.tables.delete(other);
+      }
+    }
+    this.tables.set(oid, table);
+  }
+
   #know(schema: TableSchema): void {
     this.#current.set(schema.table, schema);
     this.#names.set(schema.oid, schema.table);
@@ -215,7 +226,7 @@ export class SnapshotBook implements SnapshotSide {
     const { schema } = table.encoder;
     const former = this.#names.get(schema.oid);
     this.#know(schema);
-    this.tables.set(schema.oid, table);
+    this.#keep(table);
     if (former !== undefined) {
       this.#begin(table, `it was called ${former} before`);
     } else if (mayHoldMore(schema)) {

@@ -179,6 +179,9 @@ export class Fold {
     if (table !== undefined) {
       this.#sweep.run(table.id, event.since);
       table.truncated = true;
+      if (table.shape.key.length > 0) {
+        table.unfoldable = null; // of rows that had no key none is left
+      }
     }
   }
 

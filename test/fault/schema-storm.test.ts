@@ -28,7 +28,10 @@ test.each(SEEDS)(
       await expectTables(stream, said);
     } catch (error) {
       if (LOG !== undefined) {
-        writeFileSync(`${LOG}.${seed}`, [String(error), said(), ...(await stored(stream))].join("\n"));
+        writeFileSync(
+          `${LOG}.${seed}`,
+          [String(error), String((error as Error).cause ?? ""), said(), ...(await stored(stream))].join("\n"),
+        );
       }
       throw error;
     }

@@ -21,7 +21,7 @@ export const SETUP = `
   CREATE TABLE part2 PARTITION OF part FOR VALUES FROM (500) TO (1000);`;
 
 const TABLES = `
-  SELECT format('%I.%I', n.nspname, c.relname) AS name, c.relkind = 'p' AS partitioned, c.relreplident = 'f' AS full,
+  SELECT format('%I.%I', n.nspname, c.relname) AS name, c.relkind = 'p' AS partitioned, c.relreplident = 'f' AS full, c.relreplident = 'i' AS indexed,
          EXISTS (SELECT FROM pg_attribute g WHERE g.attrelid = c.oid AND g.attgenerated <> '') AS generated,
          c.relispartition OR EXISTS (SELECT FROM pg_inherits i WHERE c.oid IN (i.inhparent, i.inhrelid)) AS related,
          (SELECT json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, NULL),

@@ -15,6 +15,8 @@ export interface Table {
   /** A partition, or it inherits, or others inherit from it. */
   readonly related: boolean;
   readonly full: boolean;
+  /** Its replica identity is an index. */
+  readonly indexed: boolean;
   /** It has a generated column, which Postgres does not send. */
   readonly generated: boolean;
 }
@@ -39,7 +41,7 @@ export function statement(random: Random, tables: readonly Table[], fresh: (lett
       table.full || table.related
         ? null
         : `ALTER TABLE ${name} ADD ${fresh("g")} int GENERATED ALWAYS AS (1 + 1) STORED`,
-    () => (column === null ? null : `ALTER TABLE ${name} DROP ${column.name}`),
+    () => (column === null ? null : dropColumn(table, column.name)),
     () => `ALTER TABLE ${name} RENAME ${random.pick(table.columns).name} TO ${fresh("r")}`,
     () => (column === null ? null : retype(random, name, column)),
     () =>
@@ -109,6 +111,14 @@ function otherKey({ name, related, partitioned }: Table, keys: readonly Column[]
 
 function uniqueIdentity(name: string, column: Column, index: string): string {
   return `ALTER TABLE ${name} ALTER ${column.name} SET NOT NULL; CREATE UNIQUE INDEX ${index} ON ${name} (${column.name}); ALTER TABLE ${name} REPLICA IDENTITY USING INDEX ${index}`;
+}
+
+/** With the index that was the identity no row could be updated any more, and no start gets past that. */
+function dropColumn({ name, columns, indexed, generated }: Table, column: string): string | null {
+  const alter = `ALTER TABLE ${name} DROP ${column}`;
+  if (!indexed) return alter;
+  const hasKey = columns.some(({ isKey }) => isKey);
+  return !hasKey && generated ? null : `${alter}; ALTER TABLE ${name} REPLICA IDENTITY ${hasKey ? "DEFAULT" : "FULL"}`;
 }
 
 function retype(random: Random, name: string, { name: column, type }: Column): string {
