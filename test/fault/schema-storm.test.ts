@@ -12,7 +12,7 @@ import { verifyDatabase } from "../support/verify-run.ts";
 import { waitFor } from "../support/wait-for.ts";
 import { seeded } from "../torture/random.ts";
 
-const SEEDS = (process.env.AFTERIMAGE_TEST_STORM_SEEDS ?? "4,7").split(",").map(Number);
+const SEEDS = (process.env.AFTERIMAGE_TEST_STORM_SEEDS ?? "7").split(",").map(Number);
 const STEPS = Number(process.env.AFTERIMAGE_TEST_STORM_STEPS ?? 40);
 const LOG = process.env.AFTERIMAGE_TEST_STORM_LOG;
 
