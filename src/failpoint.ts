@@ -44,6 +44,7 @@ export const FAILPOINTS = [
   "images.stored",
   // A snapshot.
   "snapshot.requested",
+  "snapshot.change-passed",
   "snapshot.chunk-not-counted",
   "snapshot.chunk-read",
   "snapshot.chunk-placed",

@@ -18,7 +18,8 @@ export interface CatalogFacts {
 export type TableShape = Omit<TableSchema, "schema" | "topicId">;
 
 /**
- * `previous` is the table's schema recorded last; its key stands for WAL older than the catalogue's.
+ * `previous` is the table's schema recorded last; its key stands for WAL older than the catalogue's. `former`: what tells
+ * rows apart that are older than the catalogue and than `previous`; null when that is not known.
  * Another key than that is for the caller to judge. Throws KEY_DEFERRABLE, KEY_NOT_SENT or TABLE_DROPPED.
  */
 export function shapeOf(
@@ -27,9 +28,10 @@ export function shapeOf(
   previous: TableSchema | null,
   typeNames: ReadonlyMap<number, string>,
   keyless: boolean,
+  former: readonly string[] | null = null,
 ): TableShape {
   const table = formatTableName(relation.schema, relation.table);
-  const key = keyless ? [] : keyColumns(table, relation, facts, previous);
+  const key = keyless ? [] : keyColumns(table, relation, facts, previous, former);
   checkKeySent(table, key, relation);
   const rows = facts?.rows ?? previous?.rows;
   const columns = relation.columns.map((column): ColumnSchema => {
@@ -88,14 +90,15 @@ function keyColumns(
   relation: Relation,
   facts: CatalogFacts | null,
   previous: TableSchema | null,
+  former: readonly string[] | null,
 ): readonly string[] {
   switch (relation.identity) {
     case "d":
     case "i": {
-      const marked = relation.columns.filter(({ identity }) => identity).map(({ name }) => name);
+      const marked = markedColumns(relation);
       const index = relation.identity === "d" ? facts?.primaryKey : facts?.identityIndex;
       // pgoutput marks the columns; their order is the index's, which only the catalogue knows.
-      const ordered = [previous === null ? null : keyOf(previous), index?.columns ?? null];
+      const ordered = [previous === null ? null : keyOf(previous), index?.columns ?? null, former];
       const found = ordered.find((names) => names !== null && sameSet(names, marked));
       if (found === undefined && previous === null && marked.length > 0) {
         // A publication of inserts alone may leave out columns of the key.
@@ -106,12 +109,16 @@ function keyColumns(
     case "f": {
       // Under FULL pgoutput marks every column.
       const primaryKey = facts?.primaryKey ?? null;
+      const recorded = previous === null ? null : keyOf(previous);
       if (facts === null) {
-        return previous === null ? missing(table) : keyOf(previous);
+        return recorded !== null && isSent(recorded, relation) ? recorded : (former ?? recorded ?? missing(table));
       }
-      if (previous !== null && !isSent(primaryKey?.columns ?? [], relation) && isSent(keyOf(previous), relation)) {
+      if (!isSent(primaryKey?.columns ?? [], relation)) {
         // These rows are older than the catalogue's key.
-        return keyOf(previous);
+        const older = recorded !== null && isSent(recorded, relation) ? recorded : former;
+        if (older !== null) {
+          return older;
+        }
       }
       if (primaryKey?.immediate === false) {
         throw new AfterimageError(
@@ -129,10 +136,14 @@ function keyColumns(
   }
 }
 
-const isSent = (key: readonly string[], { columns }: Relation): boolean =>
+/** Names of the columns that pgoutput marks as those of the identity; under FULL that is every column. */
+export const markedColumns = ({ columns }: Relation): string[] =>
+  columns.filter(({ identity }) => identity).map(({ name }) => name);
+
+export const isSent = (key: readonly string[], { columns }: Relation): boolean =>
   key.every((name) => columns.some((column) => column.name === name));
 
-function sameSet(a: readonly string[], b: readonly string[]): boolean {
+export function sameSet(a: readonly string[], b: readonly string[]): boolean {
   return a.length === b.length && a.every((name) => b.includes(name));
 }
 

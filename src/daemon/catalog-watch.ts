@@ -168,6 +168,7 @@ export class CatalogWatch {
       this.#awaited.add(oid);
     }
     const reached = place(tables.at(-1)!.readAt, () => []);
+    reached.catch(() => undefined); // the run may end before it is waited for
     // An idle server writes nothing that would bring the stream there.
     await client.query("BEGIN; SET LOCAL synchronous_commit = off; SELECT pg_current_xact_id(); COMMIT");
     ask();

@@ -66,14 +66,15 @@ export class KeylessReading {
 
   /** A transaction that sees exactly what stands before the gap; null when the table is gone. */
   async #begin(): Promise<Begun | null> {
-    const { reader, signal, waits, describe } = this.#parts;
+    const { book, reader, signal, waits, describe } = this.#parts;
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
       signal.throwIfAborted();
       try {
+        const generation = book.generation(this.#named.oid);
         const start = await reader.begin(this.#named);
         signal.throwIfAborted();
         if (start !== null && start.shape === this.#shape) {
-          const begun = await this.#open(start, pause);
+          const begun = await this.#open(start, generation, pause);
           if (begun !== null) {
             return begun;
           }
@@ -102,11 +103,13 @@ export class KeylessReading {
     }
   }
 
-  /** Puts the gap where the stream has reached the snapshot; null when it has something there that this does not see. */
-  async #open(start: ChunkStart, pause: number): Promise<Begun | null> {
+  /**
+   * Puts the gap where the stream has reached the snapshot, which was taken in that generation; null when it has
+   * something there that this does not see.
+   */
+  async #open(start: ChunkStart, generation: number, pause: number): Promise<Begun | null> {
     const { book, epoch } = this.#parts;
     const { oid } = this.#named;
-    const generation = book.generation(oid);
     let unseen: string[] = [];
     let begun: Begun | null = null;
     await placeAsking(this.#parts, start.after, (lsn, next) => {

@@ -164,7 +164,7 @@ async function checkedProgress(
     resolver,
     topics,
     server,
-    snapshots: new SnapshotBook(goingOn, tables, resolver.latest(), config),
+    snapshots: new SnapshotBook(goingOn, tables, resolver.latest(), config, before !== null),
     messages,
     describe: async (table) => {
       const [published] = await readPublishedTables(client, publication.oid, [table]);

@@ -5,7 +5,7 @@ import { type Lsn, ZERO_LSN } from "../event/lsn.ts";
 import { failpoint } from "../failpoint.ts";
 import type { BuildEvents } from "../pipeline/placements.ts";
 import type { EncodedEvent } from "../sink/encode-event.ts";
-import { encodeSweepEvent } from "../sink/encode-own-event.ts";
+import { encodeGapEvent, encodeSweepEvent } from "../sink/encode-own-event.ts";
 import type { SnapshotReader } from "../source/snapshot-reader.ts";
 import type { SnapshotBook } from "./snapshot-book.ts";
 import { wallTime } from "./wall-time.ts";
@@ -35,6 +35,9 @@ export interface ReadingParts {
 
 /** Of what one connection reads, how many portions may be on their way into the stream while the next one is read. */
 export const AHEAD = 1;
+/** The reason of the gap that opens a snapshot; `opensSnapshot` knows it by its beginning. */
+export const SNAPSHOT_REASON = "snapshot: every row of the table follows";
+
 const ASK_EVERY_MS = 20;
 /** An idle server writes nothing out that would bring the stream on; a busy one needs no help. */
 const FIRST_NUDGE_MS = 200;
@@ -93,6 +96,29 @@ export class OnTheirWay {
     const chunks = this.#chunks.splice(0);
     await Promise.all(chunks);
   }
+}
+
+/**
+ * Waits until the stream has passed what the catalogue shows. Where events of before came behind the table's gap, the gap
+ * is put again: such a row may have gone without an event, and the sweep would keep it.
+ */
+export async function passChange({ book, reader, epoch, ...parts }: ReadingParts, table: CapturedTable): Promise<void> {
+  const { oid } = table.encoder.schema;
+  const generation = book.generation(oid);
+  await placeAsking(parts, await reader.position(), (lsn, next) => {
+    if (book.generation(oid) !== generation) {
+      return [];
+    }
+    if (!book.isTouched(oid)) {
+      book.change(oid, { behind: false });
+      return [];
+    }
+    const sequence = next();
+    book.change(oid, { behind: false, since: sequence, again: [] });
+    const reason = `${SNAPSHOT_REASON} (now that the stream has passed the change)`;
+    return [encodeGapEvent(table, reason, { sequence, epoch, lsn, timestamp: wallTime() })];
+  });
+  failpoint("snapshot.change-passed");
 }
 
 /** What keeps a snapshot of the database from being counted, for people. */

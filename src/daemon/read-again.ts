@@ -2,7 +2,7 @@
 import type { Sight, Window } from "../capture/table-watch.ts";
 import type { RowEncoder, RowValues } from "../event/row-encoder.ts";
 import type { KeyTexts as Key } from "../event/snapshot-state.ts";
-import { nameOf } from "./snapshot-book.ts";
+import { nameOf } from "./table-snapshot.ts";
 
 export interface ReadAgain {
   /** The keys that were asked for. */

@@ -2,7 +2,8 @@
 import type { CapturedEvent, CapturedTableEvent } from "../capture/sequencer.ts";
 import { type EncodedEvent, encodeEvent } from "../sink/encode-event.ts";
 import { type Skip, skippingEncoder } from "../sink/skip-events.ts";
-import { type SnapshotBook, toBeRead } from "./snapshot-book.ts";
+import type { SnapshotBook } from "./snapshot-book.ts";
+import { toBeRead } from "./table-snapshot.ts";
 
 /** An event that is left out, and what becomes of its table. */
 export interface PlannedSkip extends Skip {

@@ -13,6 +13,7 @@ import {
 } from "../event/snapshot-state.ts";
 import type { SnapshotSide } from "../pipeline/parts.ts";
 import { type Missed, missedError, whatWasMissed } from "./missed.ts";
+import { isBegun, nameOf, toBeRead, weigh } from "./table-snapshot.ts";
 
 export interface BookRules {
   readonly snapshot: "initial" | "never";
@@ -43,23 +44,30 @@ export class SnapshotBook implements SnapshotSide {
   readonly #weights = new Map<number, number>();
   /** How often what was read of a table was given up. */
   readonly #generations = new Map<number, number>();
+  /** Tables with events behind the gap that opened their snapshot. */
+  readonly #touched: Set<number>;
   /** Tables that are being read now. */
   readonly #watches = new Map<number, TableWatch>();
 
-  /** `recorded`: what is in force of every table; `tables`: those of them that are there. */
+  /**
+   * `recorded`: what is in force of every table; `tables`: those of them that are there; `gapsAreLast`: no event stands
+   * behind the gaps of `state`.
+   */
   constructor(
     state: SnapshotState,
     tables: Iterable<CapturedTable>,
     recorded: readonly TableSchema[] = [],
     rules: BookRules = { snapshot: "initial", onRewrite: "snapshot" },
+    gapsAreLast = false,
   ) {
     this.#state = state;
+    this.#touched = new Set(gapsAreLast ? [] : state.map(({ oid }) => oid));
     this.#rules = rules;
     for (const schema of recorded.toSorted((a, b) => a.schema - b.schema)) {
       this.#know(schema);
     }
     for (const table of tables) {
-      this.tables.set(table.encoder.schema.oid, table);
+      this.#keep(table);
       this.#know(table.encoder.schema);
     }
   }
@@ -101,7 +109,7 @@ export class SnapshotBook implements SnapshotSide {
     }
     if (missed !== null || !isOlder) {
       this.#know(schema);
-      this.tables.set(schema.oid, table);
+      this.#keep(table);
     }
     if (missed !== null) {
       this.#begin(table, missed.why);
@@ -121,6 +129,7 @@ export class SnapshotBook implements SnapshotSide {
     if (entry === undefined) {
       return;
     }
+    this.#touched.add(oid);
     const watch = this.#watches.get(oid);
     watch?.note(event);
     if (watch !== undefined || isBegun(entry)) {
@@ -144,7 +153,15 @@ export class SnapshotBook implements SnapshotSide {
     this.#state = [...this.state, entry];
   }
 
+  /** Whether events of the table may stand behind the gap that opened its snapshot. */
+  isTouched(oid: number): boolean {
+    return this.#touched.has(oid);
+  }
+
   change(oid: number, what: Partial<TableSnapshot>): void {
+    if (what.since !== undefined) {
+      this.#touched.delete(oid);
+    }
     if (what.again !== undefined) {
       this.#weights.delete(oid);
     }
@@ -218,8 +235,19 @@ export class SnapshotBook implements SnapshotSide {
       this.#forget(entry.oid);
     }
     const others = this.state.filter((entry) => entry.oid !== oid && entry.table !== name);
-    this.#state = [...others, toBeRead(table)];
+    this.#state = [...others, toBeRead(table, { behind: true })];
     this.onBegun(oid, why);
+  }
+
+  /** Instead of a table that had the name before. */
+  #keep(table: CapturedTable): void {
+    const { oid, table: name } = table.encoder.schema;
+    for (const [other, { encoder }] of this.tables) {
+      if (other !== oid && encoder.schema.table === name) {
+        this.tables.delete(other);
+      }
+    }
+    this.tables.set(oid, table);
   }
 
   #know(schema: TableSchema): void {
@@ -232,7 +260,7 @@ export class SnapshotBook implements SnapshotSide {
     const { schema } = table.encoder;
     const former = this.#names.get(schema.oid);
     this.#know(schema);
-    this.tables.set(schema.oid, table);
+    this.#keep(table);
     if (former !== undefined) {
       this.#begin(table, `it was called ${former} before`);
     } else if (mayHoldMore(schema)) {
@@ -244,18 +272,6 @@ export class SnapshotBook implements SnapshotSide {
     }
   }
 }
-
-/** A key, and so a range of a table, by name. */
-export const nameOf = (key: KeyTexts | null): string => JSON.stringify(key);
-
-/** Whether rows of it may have been read. */
-function isBegun({ ranges, rows }: TableSnapshot): boolean {
-  const [first] = ranges;
-  return rows > 0 || ranges.length !== 1 || first!.after !== null || first!.upTo !== null;
-}
-
-const weigh = (keys: readonly (readonly string[])[]): number =>
-  keys.reduce((sum, key) => key.reduce((length, text) => length + text.length, sum), 0);
 
 /**
  * Whether a table that is met by its first row holds rows that the stream doesn't, though everything is published from
@@ -279,12 +295,3 @@ export function refuseWithout(
 
 const REMEDY_WITHOUT_KEY =
   "Rows without a key can't follow rows that have one in the same topic. Give it the key back, or rebuild the stream: afterimage drop STREAM --topics, then start.";
-
-/** A table before anything of it was read. */
-export function toBeRead(
-  table: CapturedTable,
-  { where = null, estimate = null }: { where?: string | null; estimate?: number | null } = {},
-): TableSnapshot {
-  const { oid, table: name } = table.encoder.schema;
-  return { table: name, oid, where, since: null, ranges: [WHOLE_TABLE], again: [], rows: 0, estimate };
-}

@@ -16,9 +16,9 @@ import {
 import { errorCode, type LongQuery } from "../source/session.ts";
 import { notAllowedToRead } from "../source/snapshot-reader.ts";
 import { readWriters } from "../source/table-writers.ts";
-import { toBeRead } from "./snapshot-book.ts";
 import type { ServerFacts } from "./start-checks.ts";
 import type { TableResolver } from "./table-resolver.ts";
+import { toBeRead } from "./table-snapshot.ts";
 
 /** A lock, or millions of dead rows, shall not hold up the start. */
 const LOOK_MS = 10_000;
@@ -39,7 +39,7 @@ export async function planSnapshots(
     if ((await isEmpty(client, table)) && writers.length === 0 && !all) {
       continue;
     }
-    state.push(toBeRead(table, { estimate: await estimateRows(client, oid) }));
+    state.push(toBeRead(table, { estimate: await estimateRows(client, oid), behind: true }));
   }
   return state;
 }

@@ -8,9 +8,9 @@ import { ZERO_LSN } from "../event/lsn.ts";
 import { runEnded } from "../pipeline/placements.ts";
 import { closeSql } from "../source/session.ts";
 import type { Connections } from "./connections.ts";
-import { toBeRead } from "./snapshot-book.ts";
 import { checkCondition, estimateRows } from "./snapshot-plan.ts";
 import type { SnapshotterParts } from "./snapshotter.ts";
+import { toBeRead } from "./table-snapshot.ts";
 
 interface RequestParts extends Pick<SnapshotterParts, "config" | "connect" | "book" | "place" | "onLost"> {
   /** Aborts when the run ends. */

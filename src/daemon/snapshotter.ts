@@ -15,7 +15,7 @@ import { SnapshotReader } from "../source/snapshot-reader.ts";
 import { nameHolders, readWriters } from "../source/table-writers.ts";
 import type { Connections } from "./connections.ts";
 import { KeylessReading } from "./keyless-reading.ts";
-import { AHEAD } from "./placing.ts";
+import { AHEAD, SNAPSHOT_REASON } from "./placing.ts";
 import type { SnapshotBook } from "./snapshot-book.ts";
 import { SnapshotRequests, withSnapshotClient } from "./snapshot-requests.ts";
 import type { SnapshotStatus } from "./status.ts";
@@ -45,9 +45,6 @@ export interface SnapshotterParts {
 const CHUNK_BATCHES = 4;
 /** Each connection reads a part of it while another one is on its way into the stream. */
 const PARTS_A_CONNECTION = 1 + AHEAD;
-
-/** The reason of the gap that opens a snapshot; `opensSnapshot` knows it by its beginning. */
-const REASON = "snapshot: every row of the table follows";
 
 const TOO_MANY_CONNECTIONS = "53300";
 const CONNECT_AGAIN_MS = 1_000;
@@ -136,7 +133,7 @@ export class Snapshotter {
       }
       const sequence = next();
       book.change(oid, { since: sequence });
-      const reason = why === null ? REASON : `${REASON} (${why})`;
+      const reason = why === null ? SNAPSHOT_REASON : `${SNAPSHOT_REASON} (${why})`;
       return [encodeGapEvent(table, reason, { sequence, epoch, lsn, timestamp: wallTime() })];
     });
   }

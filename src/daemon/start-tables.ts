@@ -10,9 +10,10 @@ import { describeTables, type PublishedTable, readPublishedTables } from "../sou
 import { CAPTURE_ENDED, checkContinuity, republished } from "./continuity.ts";
 import { whatWasMissed } from "./missed.ts";
 import type { OpenTables } from "./new-epoch.ts";
-import { refuseWithout, toBeRead } from "./snapshot-book.ts";
+import { refuseWithout } from "./snapshot-book.ts";
 import { planSnapshots } from "./snapshot-plan.ts";
 import { isExcluded, isSelected, newestByOid } from "./table-resolver.ts";
+import { toBeRead } from "./table-snapshot.ts";
 
 export interface StartTables {
   readonly tables: readonly CapturedTable[];
@@ -112,7 +113,7 @@ async function planReading(
       fresh.push(table);
     } else if (missed !== null) {
       refuseWithout(config, table, missed);
-      anew.push(toBeRead(table));
+      anew.push(toBeRead(table, { behind: true }));
       planNotes.push(`Table ${schema.table} is read anew: ${missed.why}.`);
     }
   }

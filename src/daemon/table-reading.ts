@@ -15,7 +15,7 @@ import { readEventEncoder } from "../sink/encode-own-event.ts";
 import type { ReadableTable, RowsWanted } from "../source/chunk-sql.ts";
 import { errorCode } from "../source/session.ts";
 import type { Chunk, ChunkStart } from "../source/snapshot-reader.ts";
-import { endSnapshot, giveUp, nameMissing, OnTheirWay, placeAsking, type ReadingParts } from "./placing.ts";
+import { endSnapshot, giveUp, nameMissing, OnTheirWay, passChange, placeAsking, type ReadingParts } from "./placing.ts";
 import { leftToReadAgain, withoutDoubles } from "./read-again.ts";
 import type { OwnRange, TableShare } from "./table-share.ts";
 
@@ -32,7 +32,7 @@ const COLUMN_GONE = "42703";
 /** The next rows of a range, or some keys once more. */
 type Wanted =
   | { readonly range: OwnRange; readonly keys: null }
-  | { readonly range: null; readonly keys: readonly KeyTexts[] };
+  | { readonly range: null; readonly keys: readonly KeyTexts[]; readonly generation: number };
 
 type CountedChunk = ChunkStart &
   Chunk &
@@ -90,6 +90,9 @@ export class TableReading {
         share.left(this);
         return !(await giveUp(this.#parts, oid, this.#name));
       }
+      if (chunk === "again") {
+        continue;
+      }
       await this.#onTheirWay.put(chunk.after, (lsn, next) => this.#build(chunk, lsn, next));
     }
     return true;
@@ -97,7 +100,11 @@ export class TableReading {
 
   /** Null when the table's snapshot is over, or the others do the rest. */
   async #next(): Promise<Wanted | null> {
-    const { share } = this.#parts;
+    const { book, share } = this.#parts;
+    if (share.entry?.behind === true) {
+      await this.#onTheirWay.arrived();
+      await share.pass(() => passChange(this.#parts, this.#table));
+    }
     if (share.entry !== undefined && !this.#readsAgain()) {
       const range = this.#range();
       if (range !== null) {
@@ -111,8 +118,11 @@ export class TableReading {
       share.left(this);
       return null;
     }
+    if (entry.behind === true) {
+      return this.#next();
+    }
     if (this.#readsAgain()) {
-      return { range: null, keys: entry.again.slice(0, MOST_KEYS) };
+      return { range: null, keys: entry.again.slice(0, MOST_KEYS), generation: book.generation(this.#named.oid) };
     }
     const range = this.#range();
     if (range !== null) {
@@ -139,9 +149,10 @@ export class TableReading {
     return this.#own;
   }
 
-  /** A chunk that counts; null when the table is gone. */
-  async #readChunk(wanted: Wanted): Promise<CountedChunk | null> {
+  /** A chunk that counts; null when the table is gone, "again" when the table is read anew meanwhile. */
+  async #readChunk(wanted: Wanted): Promise<CountedChunk | "again" | null> {
     const { reader, signal, waits, share, book } = this.#parts;
+    const { generation } = wanted.range ?? wanted;
     const { watch } = share;
     let window = watch.open();
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
@@ -163,8 +174,13 @@ export class TableReading {
             await reader.end();
             return null;
           }
+          if (book.generation(this.#named.oid) !== generation) {
+            // It is read anew, for a change that this chunk may not see.
+            await reader.end();
+            watch.close(window, start.sight);
+            return "again";
+          }
           const table = this.#table;
-          const generation = wanted.range?.generation ?? book.generation(this.#named.oid);
           const chunk = await this.#readRows(wanted);
           await reader.end();
           if (wanted.range !== null) {

@@ -12,6 +12,7 @@ import type { Topics } from "../sink/topics.ts";
 import { describeTable, type PublishedTable, readTypeNames, type TableDescription } from "../source/catalog.ts";
 import { readRowsStates } from "../source/rows-state.ts";
 import { CAPTURE_ENDED, renamed } from "./continuity.ts";
+import { readFormerKey } from "./former-key.ts";
 
 export interface TableSelection {
   readonly tables: readonly string[];
@@ -100,7 +101,9 @@ export class TableResolver {
     this.#checkName(name, relation.oid);
     const keyless = matchesTable(this.#selection.keyless, relation.schema, relation.table);
     const facts = described === null ? null : { ...described, rows };
-    let shape = shapeOf(relation, facts, previous?.oid === relation.oid ? previous : null, typeNames, keyless);
+    const former = await this.#formerKey(relation, described);
+    const same = previous?.oid === relation.oid ? previous : null;
+    let shape = shapeOf(relation, facts, same, typeNames, keyless, former);
     if (keepKey && previous !== null && keyOf(previous).join("\0") !== keyOf(shape).join("\0")) {
       const { table, oid, identity, readAt, columns } = previous;
       const { publicationRel } = shape;
@@ -170,6 +173,12 @@ export class TableResolver {
       }
     }
     return { ended, renewed };
+  }
+
+  /** What tells rows apart that came before the key of the catalogue, as far as it was recorded or can be found out. */
+  #formerKey(relation: Relation, described: TableDescription | null): Promise<readonly string[] | null> {
+    const recorded = [...this.#versions.values()].flat().filter(({ oid }) => oid === relation.oid);
+    return readFormerKey(this.#client, this.#publication, relation, described, recorded);
   }
 
   // An old shape is announced again when WAL is sent a second time: it keeps its id. Not one from before the table had

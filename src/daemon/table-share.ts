@@ -1,7 +1,8 @@
 // What the connections that read one table share: its watch, and who of them reads which range of its keys.
 import type { TableWatch } from "../capture/table-watch.ts";
 import type { KeyRange, KeyTexts, TableSnapshot } from "../event/snapshot-state.ts";
-import { nameOf, type SnapshotBook } from "./snapshot-book.ts";
+import type { SnapshotBook } from "./snapshot-book.ts";
+import { nameOf } from "./table-snapshot.ts";
 
 /** A range is cut up only when so many chunks are left in it, at least. */
 const WORTH_CHUNKS = 4;
@@ -27,6 +28,7 @@ export class TableShare {
   readonly #whole = new Set<string>();
   #generation: number;
   #expected: Promise<void> | null = null;
+  #passing: Promise<void> | null = null;
   #hands = 0;
   #readsAgain: object | null = null;
   #largest = 0;
@@ -54,6 +56,16 @@ export class TableShare {
     this.#hands++;
     this.#expected ??= writers().then((xids) => this.watch.expect(xids));
     return this.#expected;
+  }
+
+  /** Waits until the stream has passed the change that the snapshot answers: one of those who read sees to it. */
+  async pass(change: () => Promise<void>): Promise<void> {
+    while (this.entry?.behind === true) {
+      this.#passing ??= change().finally(() => {
+        this.#passing = null;
+      });
+      await this.#passing;
+    }
   }
 
   /** Whoever leaves can't be the last one while something is left: then it is false, and nobody has left. */

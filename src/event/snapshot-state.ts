@@ -20,6 +20,11 @@ export interface TableSnapshot {
   readonly where: string | null;
   /** Sequence of the gap that opened it; null before that, and for a snapshot of some rows only, which has none. */
   readonly since: number | null;
+  /**
+   * Whether events may stand behind its gap that are older than the change of the catalogue which it answers. Nothing is
+   * read before the stream has passed that.
+   */
+  readonly behind?: boolean;
   /** What is still to be read, at most as many as there were connections; when there is none, only `again` is left. */
   readonly ranges: readonly KeyRange[];
   /** Keys that have to be read again, since what was read of them is older than an event that left values out. */
@@ -40,11 +45,12 @@ export function snapshotField(state: SnapshotState): unknown {
   if (state.length === 0) {
     return null;
   }
-  const tables = state.map(({ table, oid, where, since, ranges, again, rows, estimate }) => ({
+  const tables = state.map(({ table, oid, where, since, behind, ranges, again, rows, estimate }) => ({
     table,
     oid,
     where,
     since,
+    behind: behind === true ? true : undefined,
     ranges: ranges.map(({ after, upTo }) => ({ after, upTo })),
     again,
     rows,

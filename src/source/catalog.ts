@@ -210,6 +210,15 @@ export async function readPartitions(client: pg.Client): Promise<number[]> {
   return rows.map(({ oid }) => oid);
 }
 
+/** Names of the table's columns that are NOT NULL. */
+export async function readNotNull(client: pg.Client, oid: number): Promise<ReadonlySet<string>> {
+  const { rows } = await client.query(
+    "SELECT attname::text AS name FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND attnotnull AND NOT attisdropped",
+    [oid],
+  );
+  return new Set(rows.map(({ name }) => name));
+}
+
 /** Names of types, with their schema when that is not pg_catalog; a type that is gone is named by its OID. */
 export async function readTypeNames(client: pg.Client, oids: readonly number[]): Promise<ReadonlyMap<number, string>> {
   const { rows } = await client.query(

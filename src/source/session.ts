@@ -93,7 +93,9 @@ export interface LongQuery extends pg.QueryConfig {
 
 /**
  * A query without an answer ends its connection: the server is gone, or what stands between swallows the bytes. And
- * queries on a lost connection, which the driver fails without a code, fail with the loss.
+ * queries on a lost connection, which the driver fails without a code, fail with the loss. Queries that are asked beside
+ * one another take turns, as the driver will not have it otherwise from its version 9 on; the patience with each begins
+ * with its turn.
  */
 export function endWhenUnanswered(client: pg.Client, patienceMs = QUERY_TIMEOUT_MS): void {
   const query = client.query.bind(client) as (...parameters: unknown[]) => Promise<unknown>;
@@ -101,7 +103,7 @@ export function endWhenUnanswered(client: pg.Client, patienceMs = QUERY_TIMEOUT_
   client.once("error", (error) => {
     lost = asLost(error);
   });
-  const watched = async (...parameters: [string | Partial<LongQuery>, ...unknown[]]) => {
+  const ask = async (...parameters: [string | Partial<LongQuery>, ...unknown[]]) => {
     const [asked] = parameters;
     const patience = typeof asked === "object" ? (asked.patienceMs ?? patienceMs) : patienceMs;
     const timer = setTimeout(() => socketOf(client).destroy(new Unanswered(patience)), patience);
@@ -113,7 +115,13 @@ export function endWhenUnanswered(client: pg.Client, patienceMs = QUERY_TIMEOUT_
       clearTimeout(timer);
     }
   };
-  client.query = watched as unknown as typeof client.query;
+  let turn: Promise<unknown> = Promise.resolve();
+  const inTurn = (...parameters: Parameters<typeof ask>) => {
+    const answer = turn.then(() => ask(...parameters));
+    turn = answer.catch(() => undefined); // whoever asked is told
+    return answer;
+  };
+  client.query = inTurn as unknown as typeof client.query;
 }
 
 /** The driver has no way to end a connection without the server's help. */

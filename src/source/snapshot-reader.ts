@@ -73,6 +73,12 @@ export class SnapshotReader {
     this.#publication = publication;
   }
 
+  /** Everything that the catalogue shows so far stands below. Not inside a chunk's transaction. */
+  async position(): Promise<Lsn> {
+    const { rows } = await this.#client.query("SELECT pg_current_wal_insert_lsn()::text AS lsn");
+    return parseLsn(rows[0].lsn);
+  }
+
   /**
    * Begins the chunk's transaction. The table is locked as any reader locks it, before the snapshot is taken: a rewrite
    * or a TRUNCATE in between would show it empty. Null when it is not there any more.

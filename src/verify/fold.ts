@@ -117,6 +117,9 @@ export class Fold {
     if (table !== undefined) {
       table.rows.sweep(event.since);
       table.truncated = true;
+      if (table.shape.key.length > 0) {
+        table.unfoldable = null; // of rows that had no key none is left
+      }
     }
   }
 

@@ -8,6 +8,7 @@ let stream: CapturedStream;
 afterEach(() => stream.drop());
 
 const SETTINGS = { AFTERIMAGE_SNAPSHOT: "initial" };
+const AGAIN = "snapshot: every row of the table follows (now that the stream has passed the change)";
 const LONG = { timeout: 60_000 };
 
 const swept: CapturedStream["swept"] = (...given) => stream.swept(...given);
@@ -42,7 +43,9 @@ test("another key: gap, snapshot and sweep, between transactions and inside one,
   await stream.sql("ALTER TABLE f DROP CONSTRAINT f_pkey; ALTER TABLE f ADD PRIMARY KEY (b); UPDATE f SET a = 7");
   await swept("public.f");
   const gaps = (await stream.events()).filter(({ operation }) => operation === "gap");
-  expect(gaps.map((gap) => "reason" in gap && gap.reason)).toEqual([
+  const reasons = gaps.map((gap) => "reason" in gap && gap.reason);
+  // Rows of the transaction that changed the key may come before the stream has passed it; then the gap is put again.
+  expect(reasons.filter((reason) => reason !== AGAIN)).toEqual([
     "snapshot: every row of the table follows (its key was (id) and is now (other))",
     "snapshot: every row of the table follows (its key was (other) and is now (renamed))",
     "snapshot: every row of the table follows (its key was (a) and is now (b))",
@@ -104,8 +107,9 @@ test("rows rewritten without events are read anew, also after a restart; VACUUM 
   await swept("public.down");
   await expectEqual();
   const gaps = (await stream.events()).filter(({ operation }) => operation === "gap");
+  // Row 100 of `down` was written before the change that the start sees, and comes behind its gap: that is put again.
   expect(gaps.map(({ table }) => table).sort()).toEqual(
-    ["retyped", "volatile", "filled", "moody", "down", "bare", "paired", "zoned"]
+    ["retyped", "down", "volatile", "filled", "moody", "down", "bare", "paired", "zoned"]
       .map((name) => `public.${name}`)
       .sort(),
   );

@@ -108,6 +108,18 @@ describe("a table that was recorded before", () => {
     expect(keyOf(shape(relation("f", "abc"), facts({ primary: "x" }), full))).toEqual(["b", "a"]);
   });
 
+  test("under FULL rows that are older than the catalogue and the record have the key that is known otherwise", () => {
+    const keyWith = (from: CatalogFacts | null, previous: TableSchema | null) =>
+      keyOf(shapeOf(relation("f", "abc"), from, previous, TYPES, false, ["c"]));
+    const renamed = { ...before, columns: before.columns.map((column) => ({ ...column, name: `new_${column.name}` })) };
+    expect(keyWith(facts({ primary: "x" }), null)).toEqual(["c"]);
+    expect(keyWith(facts({ primary: "x" }), renamed)).toEqual(["c"]);
+    expect(keyWith(facts({ primary: "x" }), before)).toEqual(["b", "a"]);
+    expect(keyWith(facts({ primary: "a" }), before)).toEqual(["a"]);
+    expect(keyWith(null, renamed)).toEqual(["c"]);
+    expect(keyWith(null, null)).toEqual(["c"]);
+  });
+
   test("a key column that the publication no longer sends halts", () => {
     const whole = stored(shape(relation("f", "abc"), facts({ primary: "ac" })));
     expect(() => shape(relation("f", "ab", "ab"), facts({ primary: "ac" }), whole)).toThrow(halts("KEY_NOT_SENT"));

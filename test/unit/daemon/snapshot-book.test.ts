@@ -1,7 +1,9 @@
 // What the next progress record says of snapshots after events of their tables.
 import { expect, test } from "vitest";
-import { MOST_AGAIN, SnapshotBook, toBeRead } from "../../../src/daemon/snapshot-book.ts";
+import { MOST_AGAIN, SnapshotBook } from "../../../src/daemon/snapshot-book.ts";
+import { toBeRead } from "../../../src/daemon/table-snapshot.ts";
 import { UNCHANGED } from "../../../src/event/column-value.ts";
+import { RowEncoder } from "../../../src/event/row-encoder.ts";
 import { lsn, rowEncoder } from "../event/tables.ts";
 
 const encoder = rowEncoder([
@@ -60,4 +62,27 @@ test("what was read before a snapshot was given up is told from what a later one
   book.remove(oid);
   book.add(toBeRead(table));
   expect(book.generation(oid)).not.toBe(before);
+});
+
+test("a table that was made again under its name takes the place of the one before", () => {
+  const book = new SnapshotBook([], [table]);
+  const { schema } = encoder;
+  const made = { ...table, encoder: new RowEncoder({ ...schema, schema: schema.schema + 1, oid: oid + 1 }) };
+  book.announced(made);
+  expect([...book.tables.keys()]).toEqual([oid + 1]);
+  expect(book.state.map((entry) => [entry.oid, entry.behind])).toEqual([[oid + 1, true]]);
+});
+
+test("the gap is to be put again only where events came behind it", () => {
+  const [entry] = [toBeRead(table, { behind: true })];
+  const book = new SnapshotBook([], [table]);
+  book.add(entry);
+  book.change(oid, { since: 1 });
+  expect(book.isTouched(oid)).toBe(false);
+  book.note(moved(2));
+  expect(book.isTouched(oid)).toBe(true);
+  book.change(oid, { since: 3 });
+  expect(book.isTouched(oid)).toBe(false);
+  const begunBefore = { ...entry, since: 3 };
+  expect(new SnapshotBook([begunBefore], [table]).isTouched(oid)).toBe(true);
 });

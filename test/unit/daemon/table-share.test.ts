@@ -1,7 +1,8 @@
 // Which connection reads which range of a table, and what the progress record says of it.
 import { beforeEach, describe, expect, test } from "vitest";
-import { SnapshotBook, toBeRead } from "../../../src/daemon/snapshot-book.ts";
+import { SnapshotBook } from "../../../src/daemon/snapshot-book.ts";
 import { TableShare } from "../../../src/daemon/table-share.ts";
+import { toBeRead } from "../../../src/daemon/table-snapshot.ts";
 import { UNCHANGED } from "../../../src/event/column-value.ts";
 import { lsn, rowEncoder } from "../event/tables.ts";
 
@@ -109,4 +110,23 @@ test("when it is read anew, everything may be taken once more", () => {
   expect(ranges()).toEqual(["…-…"]);
   expect(share.take()).toMatchObject({ after: null, upTo: null });
   expect(book.generation(oid)).not.toBe(own.generation);
+});
+
+test("one of those who read waits for the stream to pass the change, for all; none goes on before, and it is waited for anew when the table is", async () => {
+  book.change(oid, { behind: true });
+  const changes: (() => void)[] = [];
+  const change = () => new Promise<void>((resolve) => changes.push(resolve));
+  let through = 0;
+  const waiting = [share.pass(change), share.pass(change)].map((pass) => pass.then(() => through++));
+  expect(changes.length).toBe(1);
+  changes[0]!(); // the table is read anew meanwhile: the change that this was for is not the last one
+  await Promise.resolve();
+  await new Promise((resolve) => setImmediate(resolve));
+  expect([changes.length, through]).toEqual([2, 0]);
+  book.change(oid, { behind: false });
+  changes[1]!();
+  await Promise.all(waiting);
+  expect([changes.length, through]).toEqual([2, 2]);
+  await share.pass(change);
+  expect(changes.length).toBe(2);
 });

@@ -53,6 +53,9 @@ test("environment variables that are named exist", () => {
     "AFTERIMAGE_TEST_KAFKA_BROKERS",
     "AFTERIMAGE_TEST_ROWS",
     "AFTERIMAGE_TEST_TABLES",
+    "AFTERIMAGE_TEST_STORM_SEEDS",
+    "AFTERIMAGE_TEST_STORM_STEPS",
+    "AFTERIMAGE_TEST_STORM_LOG",
   ]);
   const used = ({ text }: Page) => [...text.matchAll(/\bAFTERIMAGE_[A-Z_]*[A-Z]\b/g)].map(([name]) => name);
   expect(onAll((page) => used(page).filter((name) => !known.has(name)))).toEqual([]);
