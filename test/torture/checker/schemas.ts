@@ -18,10 +18,13 @@ interface SchemaJson {
   topicId: string;
   identity: string;
   readAt: string;
+  rows: object;
   columns: { name: string; type: string; oid: number; typmod: number; key: number | null }[];
 }
 
-const FIELDS = ["v", "schema", "table", "oid", "publicationRel", "topicId", "identity", "readAt", "columns"];
+const FIELDS = ["v", "schema", "table", "oid", "publicationRel", "topicId", "identity", "readAt", "rows", "columns"];
+/** What is said of rows is the daemon's own business: it has to be there, and a reader of columns passes over it. */
+const ROWS_FIELDS = ["file", "toast", "columns", "filled", "types", "place", "parts", "composites", "enums"];
 const COLUMN_FIELDS = ["name", "type", "oid", "typmod", "key"];
 const IDENTITIES = { default: "d", full: "f", index: "i", nothing: "n" } as const;
 
@@ -57,6 +60,7 @@ function parse(record: ReadRecord, findings: Findings): SchemaJson | null {
     JSON.stringify(Object.keys(schema)) === JSON.stringify(FIELDS) &&
     schema.v === 1 &&
     JSON.stringify(schema) === record.value &&
+    JSON.stringify(Object.keys(schema.rows)) === JSON.stringify(ROWS_FIELDS) &&
     schema.columns.every((column) => JSON.stringify(Object.keys(column)) === JSON.stringify(COLUMN_FIELDS));
   if (!isKnown) findings.add(3, "other", "a record is no schema record", `${placeOf(record)}: ${brief(record.value)}`);
   return isKnown ? schema : null;
