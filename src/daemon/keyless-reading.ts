@@ -42,9 +42,8 @@ export class KeylessReading {
 
   /** As of `TableReading`. */
   async run(): Promise<boolean> {
-    const { writers, reader, maxBytes } = this.#parts;
+    const { reader, maxBytes } = this.#parts;
     const { oid } = this.#named;
-    this.#watch.expect(await writers(oid));
     const begun = await this.#begin();
     if (begun === null) {
       return !(await giveUp(this.#parts, oid, this.#table.encoder.schema.table));
@@ -66,11 +65,17 @@ export class KeylessReading {
 
   /** A transaction that sees exactly what stands before the gap; null when the table is gone. */
   async #begin(): Promise<Begun | null> {
-    const { book, reader, signal, waits, describe } = this.#parts;
+    const { book, reader, signal, waits, describe, writers } = this.#parts;
+    let looked: number | null = null;
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
       signal.throwIfAborted();
       try {
         const generation = book.generation(this.#named.oid);
+        if (generation !== looked) {
+          // It may have been out of the publication since the last look.
+          this.#watch.expect(await writers(this.#named.oid));
+          looked = generation;
+        }
         const start = await reader.begin(this.#named);
         signal.throwIfAborted();
         if (start !== null && start.shape === this.#shape) {

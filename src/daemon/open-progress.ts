@@ -118,7 +118,7 @@ async function checkedProgress(
   // After the record: a daemon that was stopped in between finds what another has published meanwhile, and a position of
   // the server from before that would look like one restored from a backup.
   const identity = await readServerIdentity(client);
-  await checkWhole(connection, stored);
+  await checkWhole(connection, stored, topics.schemas);
   if (stored === null) {
     await checkNothingPublished(connection, config.stream);
   } else if (stored.sequence > 0 && schemas.length === 0) {

@@ -24,8 +24,8 @@ export interface ReadingParts {
   readonly nudge: () => Promise<void>;
   /** The table as the catalogue has it now; null when it is not published any more. Throws when it was renamed. */
   readonly describe: (oid: number) => Promise<CapturedTable | null>;
-  /** Xids of transactions that write to the table. */
-  readonly writers: (oid: number) => Promise<string[]>;
+  /** Xids of transactions that write to the table; `anew`: it may have been out of the publication. */
+  readonly writers: (oid: number, anew?: boolean) => Promise<string[]>;
   /** Who can end those transactions, for people; those of whom nothing is known are left out. */
   readonly holders: (xids: readonly string[]) => Promise<string[]>;
   /** What it waits for, for people; null when for nothing. */

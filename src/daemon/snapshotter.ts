@@ -257,7 +257,7 @@ export class Snapshotter {
       maxBytes: Math.ceil((CHUNK_BATCHES * config.batch.maxBytes) / (PARTS_A_CONNECTION * config.snapshotConnections)),
       // Before the first chunk also those that are idle: they may have written before the table was published, and
       // Postgres streams nothing of that.
-      writers: () => readWriters(client, oid, share === null || rows === 0),
+      writers: (_: number, anew = false) => readWriters(client, oid, anew || share === null || rows === 0),
       holders: (xids: readonly string[]) => nameHolders(client, xids),
       waits: (what: string | null) => void hands.set(client, what),
       signal: AbortSignal.any([this.#over.signal, cancelled.signal]),

@@ -100,10 +100,13 @@ export class TableReading {
 
   /** Null when the table's snapshot is over, or the others do the rest. */
   async #next(): Promise<Wanted | null> {
-    const { book, share } = this.#parts;
+    const { book, share, writers } = this.#parts;
     if (share.entry?.behind === true) {
       await this.#onTheirWay.arrived();
-      await share.pass(() => passChange(this.#parts, this.#table));
+      await share.pass(
+        () => passChange(this.#parts, this.#table),
+        () => writers(this.#named.oid, true),
+      );
     }
     if (share.entry !== undefined && !this.#readsAgain()) {
       const range = this.#range();

@@ -58,10 +58,17 @@ export class TableShare {
     return this.#expected;
   }
 
-  /** Waits until the stream has passed the change that the snapshot answers: one of those who read sees to it. */
-  async pass(change: () => Promise<void>): Promise<void> {
+  /**
+   * Waits until the stream has passed the change that the snapshot answers: one of those who read sees to it. The table may
+   * have been out of the publication meanwhile, so whoever writes to it is looked up again.
+   */
+  async pass(change: () => Promise<void>, writers: () => Promise<string[]>): Promise<void> {
+    const passing = async () => {
+      await change();
+      this.watch.expect(await writers());
+    };
     while (this.entry?.behind === true) {
-      this.#passing ??= change().finally(() => {
+      this.#passing ??= passing().finally(() => {
         this.#passing = null;
       });
       await this.#passing;
@@ -117,6 +124,9 @@ export class TableShare {
 
   /** Keeps the first part and leaves the others to whoever comes. `rows`: estimated, of all of it. */
   cut(range: OwnRange, sample: { readonly ends: readonly KeyTexts[]; readonly rows: number } | null): void {
+    if (this.entry === undefined || this.#book.generation(this.#oid) !== range.generation) {
+      return; // it ended, or began anew, while the sample was taken
+    }
     const { upTo } = range;
     const tooSmall = sample === null || sample.rows < WORTH_CHUNKS * this.#largest;
     if (tooSmall || JSON.stringify(sample.ends).length > LONGEST_BORDER) {

@@ -68,8 +68,17 @@ export class Placements {
     }
     const due = this.#waiting.filter(({ after }) => after <= this.#position);
     this.#waiting = this.#waiting.filter(({ after }) => after > this.#position);
-    for (const { build, durable } of due) {
-      const events = build(this.#position, this.#parts.nextSequence);
+    for (const [at, { build, durable }] of due.entries()) {
+      let events: readonly EncodedEvent[];
+      try {
+        events = build(this.#position, this.#parts.nextSequence);
+      } catch (error) {
+        // The run ends with this, but these are in no list that its end would go through.
+        for (const one of due.slice(at)) {
+          one.durable.reject(error);
+        }
+        throw error;
+      }
       this.#parts.placed(events);
       if (events.length > 0) {
         this.#placed.push({ sequence: events.at(-1)!.sequence, durable });

@@ -154,7 +154,7 @@ export class Publisher {
       stored.firstSequence === before.sequence + 1 &&
       stored.endLsn >= before.endLsn
     ) {
-      await checkWhole(this.#connection, stored);
+      await checkWhole(this.#connection, stored, this.#options.schemasTopic);
       return stored;
     }
     // Another daemon may have taken over since this one was re-initialised: then it is the one to say how far it is.

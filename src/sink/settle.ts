@@ -146,10 +146,7 @@ async function decideByHeld(
   progress: OpenPartition,
 ): Promise<Decision | null> {
   const held = parseProgress(await readUncommitted(connection, { ...progress, offset: progress.openFrom }));
-  const written = positionsOf(held);
-  if (held.schemaOffset !== undefined) {
-    written.push({ topic: schemasTopic, partition: 0, offset: held.schemaOffset });
-  }
+  const written = writtenWith(held, schemasTopic);
   if (open.some((place) => place !== progress && !written.some((position) => isSamePlace(place, position)))) {
     return null; // of another transaction, which this daemon would have settled before
   }
@@ -165,15 +162,19 @@ async function decideByHeld(
  * The last batch is whole. Throws BATCH_TORN when events that its progress record counts were aborted: a commit that
  * settled them was itself left undecided until the broker gave it up.
  */
-export async function checkWhole(connection: KafkaConnection, stored: Progress | null): Promise<void> {
-  const written = stored === null ? [] : positionsOf(stored);
+export async function checkWhole(
+  connection: KafkaConnection,
+  stored: Progress | null,
+  schemasTopic: string,
+): Promise<void> {
+  const written = stored === null ? [] : writtenWith(stored, schemasTopic);
   const fates = await fatesOf(connection, written);
   const at = fates.indexOf("aborted");
   if (at >= 0) {
     const { topic, partition, offset } = written[at]!;
     throw new AfterimageError(
       "BATCH_TORN",
-      `Events up to sequence ${stored!.sequence} are published, but those of them in topic ${topic} partition ${partition} up to offset ${offset} were aborted: brokers have lost how their transaction ended.`,
+      `Events up to sequence ${stored!.sequence} are published, but those records of them in topic ${topic} partition ${partition} up to offset ${offset} were aborted: brokers have lost how their transaction ended.`,
       "Rebuild the stream: afterimage drop STREAM --topics, then start.",
     );
   }
@@ -187,10 +188,14 @@ function noteOf({ commit, places }: Decision): string {
     : `Kafka has lost the end of a transaction in ${named}; it is aborted now, since none of it can be read, and published again.`;
 }
 
-function positionsOf({ partitions }: Progress): FetchPosition[] {
-  return [...partitions].flatMap(([topic, positions]) =>
+/** The last record of the progress record's transaction in each partition. */
+function writtenWith({ partitions, schemaOffset }: Progress, schemasTopic: string): FetchPosition[] {
+  const written = [...partitions].flatMap(([topic, positions]) =>
     [...positions].map(([partition, { offset }]) => ({ topic, partition, offset })),
   );
+  return schemaOffset === undefined
+    ? written
+    : [...written, { topic: schemasTopic, partition: 0, offset: schemaOffset }];
 }
 
 function isSamePlace(a: TopicPartition, b: TopicPartition): boolean {

@@ -80,13 +80,17 @@ export const SCHEMA_MUTANTS: readonly Mutant[] = [
     }),
   },
   {
-    name: "a schema id is left out",
-    finds: [[3, "other", "schema ids do not count from 1"]],
-    mutate: (evidence) => ({ ...evidence, schemas: evidence.schemas.slice(1) }),
+    name: "a schema that an event refers to is left out",
+    finds: [[3, "other", "an event's schema is not recorded"]],
+    mutate: (evidence) => {
+      const event = evidence.records.find(({ value }) => /"schema":\d+/.test(value ?? ""))!;
+      const id = /"schema":(\d+)/.exec(event.value!)![1];
+      return { ...evidence, schemas: evidence.schemas.filter(({ key }) => key !== id) };
+    },
   },
   {
     name: "a schema record has another key",
-    finds: [[3, "other", "schema ids do not count from 1"]],
+    finds: [[3, "other", "schema ids do not rise"]],
     mutate: (evidence) => changeSchema(evidence, () => undefined, "another"),
   },
   {

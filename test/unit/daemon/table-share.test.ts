@@ -116,8 +116,12 @@ test("one of those who read waits for the stream to pass the change, for all; no
   book.change(oid, { behind: true });
   const changes: (() => void)[] = [];
   const change = () => new Promise<void>((resolve) => changes.push(resolve));
-  let through = 0;
-  const waiting = [share.pass(change), share.pass(change)].map((pass) => pass.then(() => through++));
+  const writers = async () => {
+    looks++;
+    return ["9"];
+  };
+  let [through, looks] = [0, 0];
+  const waiting = [share.pass(change, writers), share.pass(change, writers)].map((pass) => pass.then(() => through++));
   expect(changes.length).toBe(1);
   changes[0]!(); // the table is read anew meanwhile: the change that this was for is not the last one
   await Promise.resolve();
@@ -126,7 +130,19 @@ test("one of those who read waits for the stream to pass the change, for all; no
   book.change(oid, { behind: false });
   changes[1]!();
   await Promise.all(waiting);
-  expect([changes.length, through]).toEqual([2, 2]);
-  await share.pass(change);
+  expect([changes.length, through, looks]).toEqual([2, 2, 2]);
+  expect(share.watch.open().missing({ seesNear: () => false, isOver: () => false })).toEqual(["9"]);
+  await share.pass(change, writers);
   expect(changes.length).toBe(2);
+});
+
+test("what was sampled of a snapshot that has ended meanwhile, or begun anew, cuts nothing", () => {
+  const own = share.take()!;
+  share.sawChunk(10);
+  book.change(oid, { again: [["1"]] });
+  share.cut({ ...own, generation: own.generation - 1 }, { ends: [["30"]], rows: 1000 });
+  expect(ranges()).toEqual(["…-…"]);
+  book.remove(oid);
+  share.cut(own, { ends: [["30"]], rows: 1000 });
+  expect(book.get(oid)).toBeUndefined();
 });

@@ -103,6 +103,23 @@ describe("placements", () => {
     await expect(inFlight).rejects.toThrow();
     await expect(all.place(lsn(100), one)).rejects.toThrow();
   });
+
+  test("one that fails is told, and so are those that were due behind it", async () => {
+    const all = placements();
+    const fails = () => {
+      throw new Error("no such key");
+    };
+    const [before, failing, behind, later] = [one, fails, one]
+      .map((build) => all.place(lsn(100), build))
+      .concat(all.place(lsn(150), one));
+    expect(() => all.settle()).toThrow("no such key");
+    await expect(failing).rejects.toThrow("no such key");
+    await expect(behind).rejects.toThrow("no such key");
+    all.published(1, current);
+    await before;
+    all.end();
+    await expect(later).rejects.toThrow();
+  });
 });
 
 describe("in batches", () => {

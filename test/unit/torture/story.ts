@@ -238,7 +238,18 @@ function schemaJson(table: TableSpec, id: number): string {
     publicationRel: 30_000 + id,
     topicId: `topic ${id}`,
   };
-  return JSON.stringify({ ...own, identity: table.identity[0], readAt: "1/0", columns });
+  const rows = {
+    file: 1,
+    toast: 0,
+    columns: "",
+    filled: [],
+    types: {},
+    place: "own",
+    parts: "",
+    composites: {},
+    enums: {},
+  };
+  return JSON.stringify({ ...own, identity: table.identity[0], readAt: "1/0", rows, columns });
 }
 
 function keyOf(row: Row, { key }: TableSpec): Row | null {
