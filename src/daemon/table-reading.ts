@@ -1,8 +1,7 @@
 // Reads one table beside the stream, chunk by chunk: opens a window, reads rows that count, waits until the stream has
 // passed them, and puts those into it of which the stream has nothing newer. A chunk that does not count is not
 // published at all. (In the documentation this is a portion of a chunk: what a crash reads again is called that there.)
-// Several of these may read one table, each over a connection of its own and a range of its keys:
-// every chunk is placed by its own snapshot and its own window, so their order among each other does not matter.
+// Several may read one table, each over a connection of its own and a range of its keys, in any order among each other.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CapturedTable } from "../capture/captured-table.ts";
 import { keyTexts, type Window } from "../capture/table-watch.ts";
