@@ -89,8 +89,17 @@ export const SCHEMA_MUTANTS: readonly Mutant[] = [
     },
   },
   {
+    name: "a schema id gets another meaning",
+    finds: [[3, "other", "a schema id has two meanings"]],
+    mutate: (evidence) => {
+      const first = evidence.schemas[0]!;
+      const value = first.value!.replace(/"readAt":"[^"]*"/, '"readAt":"F/F"');
+      return { ...evidence, schemas: [...evidence.schemas, { ...first, value, offset: first.offset + 1_000_000n }] };
+    },
+  },
+  {
     name: "a schema record has another key",
-    finds: [[3, "other", "schema ids do not rise"]],
+    finds: [[3, "other", "a schema id has two meanings"]],
     mutate: (evidence) => changeSchema(evidence, () => undefined, "another"),
   },
   {
