@@ -41,7 +41,10 @@ export interface RowsState {
 }
 
 export interface TableSchema {
-  /** Counted per stream from 1; what an event's `schema` field refers to. */
+  /**
+   * What an event's `schema` field refers to; unique in the stream, from 1. Given when a shape is met and written with its
+   * first event, so they need not follow one another in the topic.
+   */
   readonly schema: number;
   /** `formatTableName` text. */
   readonly table: string;
