@@ -278,8 +278,8 @@ function isRight(column: TypeColumn, text: string, refused: string | null): bool
 }
 
 /** Arrays are declared with one dimension, unless they are not. */
-const isDeeper = ({ declaration }: TypeColumn, text: string): boolean =>
-  text.startsWith("{{") && !declaration.endsWith("[][]");
+const isDeeper = ({ declaration, isArray }: TypeColumn, text: string): boolean =>
+  isArray === true && text.startsWith("{{") && !declaration.endsWith("[][]");
 
 function decode(decoder: Decoder<unknown>, value: WireValue, text: string): unknown {
   try {

@@ -18,6 +18,8 @@ export interface TypeColumn {
   readonly unrepresentable: RegExp | null;
   /** and whether these are all that match, and no others: inside other values the expression can't tell for sure. */
   readonly isExact: boolean;
+  /** Or a domain of one. */
+  readonly isArray?: true;
 }
 
 /** Types that no column can hold a value of: the server itself refuses, which a test checks. */
@@ -159,6 +161,7 @@ class ValuesOfTypes {
     ];
     return {
       texts,
+      isArray: true,
       print: (value, text) => printArray(nested(element), delimiter, /^\{+/.exec(text)![0].length)(value),
       unrepresentable: either(BOUNDS_OF_ARRAY, element.unrepresentable),
       isExact: element.isExact && element.unrepresentable?.source.startsWith(BOUNDS_OF_ARRAY.source) !== true,

@@ -31,7 +31,17 @@ const signed = (bits: number): string[] => [-(2n ** BigInt(bits - 1)), 2n ** Big
 
 const string = fc.string({ unit: "binary" }).filter((text) => !text.includes("\0"));
 const texts: TypeValues = {
-  extremes: ["", "NULL", "null", "\\N", " a ", "\t\n\r\\\"'{},()[];", "é😀\u2028\ufeff\u0001", "x".repeat(3000)],
+  extremes: [
+    "",
+    "NULL",
+    "null",
+    "\\N",
+    " a ",
+    "\t\n\r\\\"'{},()[];",
+    "é😀\u2028\ufeff\u0001",
+    "{{'(\\é})",
+    "x".repeat(3000),
+  ],
   more: fc.oneof(string, fc.string({ unit: fc.constantFrom(..."\"\\{}(), NUL'é") })),
 };
 const word = fc.string({ unit: fc.constantFrom(..."abcXYZ_0189"), minLength: 1, maxLength: 12 });
