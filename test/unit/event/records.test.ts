@@ -55,8 +55,10 @@ describe("progress", () => {
       { after: null, upTo: ["4", "a"] },
       { after: ["7", "ü"], upTo: null },
     ];
-    const record = { ...progress, snapshot: [{ ...entry, ranges }] };
-    expect(parseProgress(encodeProgress(record))).toEqual(record);
+    const sorted = { ...entry, order: ["id:23:0", "name:25:100"], ranges };
+    for (const record of [sorted, { ...entry, ranges }].map((one) => ({ ...progress, snapshot: [one] }))) {
+      expect(parseProgress(encodeProgress(record))).toEqual(record);
+    }
     const olderRecord = (cursor: string[] | null, atEnd: boolean) =>
       parseProgress(
         JSON.stringify({
