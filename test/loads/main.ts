@@ -94,7 +94,7 @@ function psql(file: string): Promise<void> {
   const child = spawn("psql", [url.href, "-X", "-q", "-a", "-v", "HIDE_TABLEAM=on", "-f", file], {
     stdio: ["ignore", "pipe", "pipe"],
   });
-  const timer = setTimeout(() => child.kill("SIGKILL"), 120_000);
+  const timer = setTimeout(() => child.kill("SIGKILL"), 45_000);
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => appendFileSync(log, text));
   return new Promise((resolve) => {
     child.once("close", (code, signal) => {
