@@ -279,3 +279,9 @@ INSERT INTO no_columns_left SELECT g FROM generate_series(1, 3) g;
 ALTER TABLE no_columns_left ADD b text;
 UPDATE no_columns_left SET b = 'x' WHERE a = 1;
 DELETE FROM no_columns_left WHERE a = 2;
+
+CREATE TABLE renamed (id int PRIMARY KEY, former text, other int);
+INSERT INTO renamed SELECT g, 'v' || g, g FROM generate_series(1, 10) g;
+
+ALTER TABLE renamed RENAME former TO latter;
+UPDATE renamed SET other = 0 WHERE id = 3;
