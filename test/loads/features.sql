@@ -37,7 +37,7 @@ INSERT INTO everything (n, f8, f4) VALUES ('Infinity', 1e308, 1e-45), ('-Infinit
 UPDATE everything SET t = repeat('ausgelagert ', 4000), by = decode(repeat('ab', 9000), 'hex') WHERE id <= 3;
 
 UPDATE everything SET i4 = coalesce(i4, 0) - 1 WHERE id <= 3;
-UPDATE everything SET cos = cos || 'green', st.note = 'changed', a4[7] = 7, jb = jsonb_set(coalesce(jb, '{}'), '{z}', '[]'), b = NOT b;
+UPDATE everything SET cos = cos || 'green'::colour, st.note = 'changed', a4[7] = 7, jb = jsonb_set(coalesce(jb, '{}'), '{z}', '[]'), b = NOT b;
 
 CREATE TABLE people (name text NOT NULL, age int, home point);
 ALTER TABLE people REPLICA IDENTITY FULL;
@@ -68,8 +68,8 @@ CREATE TABLE measures_23_0 PARTITION OF measures_23 FOR VALUES WITH (MODULUS 2, 
 CREATE TABLE measures_23_1 PARTITION OF measures_23 FOR VALUES WITH (MODULUS 2, REMAINDER 1);
 CREATE TABLE measures_rest PARTITION OF measures DEFAULT;
 
-INSERT INTO measures SELECT '2019-06-01'::date + g * 10, g % 5, g / 3.0, repeat('x', g % 50) FROM generate_series(1, 120) g;
-UPDATE measures SET at = at + 400 WHERE value < 10;
+INSERT INTO measures SELECT '2016-06-01'::date + g * 20, g % 5, g / 3.0, repeat('x', g % 50) FROM generate_series(1, 120) g;
+UPDATE measures SET at = at + 407 WHERE value < 10;
 UPDATE measures SET place = place + 1 WHERE place < 4 AND value > 25;
 DELETE FROM measures WHERE place = 4 AND value < 5;
 
@@ -279,3 +279,9 @@ INSERT INTO no_columns_left SELECT g FROM generate_series(1, 3) g;
 ALTER TABLE no_columns_left ADD b text;
 UPDATE no_columns_left SET b = 'x' WHERE a = 1;
 DELETE FROM no_columns_left WHERE a = 2;
+
+CREATE TABLE renamed (id int PRIMARY KEY, former text, other int);
+INSERT INTO renamed SELECT g, 'v' || g, g FROM generate_series(1, 10) g;
+
+ALTER TABLE renamed RENAME former TO latter;
+UPDATE renamed SET other = 0 WHERE id = 3;

@@ -60,7 +60,7 @@ END $$;
 SET search_path = films, public;
 UPDATE film SET description = description || ' (new edition)', rate = rate + 0.5 WHERE id % 10 = 0;
 UPDATE film SET id = id + 1000 WHERE id NOT IN (SELECT film FROM inventory) OR id > 100000;
-UPDATE film SET features = features || 'subtitles', rating = 'teens' WHERE language = 2;
+UPDATE film SET features = features || ARRAY['subtitles'], rating = 'teens' WHERE language = 2;
 UPDATE staff SET active = false WHERE id = 2;
 UPDATE actor SET last = initcap(last) WHERE id % 4 = 0;
 UPDATE payment SET paid = paid + interval '1 month' WHERE id % 7 = 0 AND paid < '2024-03-01';

@@ -51,10 +51,7 @@ await root.connect();
 await root.query(`CREATE DATABASE ${values.database} TEMPLATE template0`);
 await root.end();
 url.pathname = `/${values.database}`;
-const client = new pg.Client({ connectionString: url.href });
-client.on("error", () => undefined);
-await client.connect();
-if (values.full) await client.query(FULL);
+if (values.full) await ask(FULL);
 const env = {
   AFTERIMAGE_STREAM: "loads",
   AFTERIMAGE_POSTGRES_URL: url.href,
@@ -73,6 +70,7 @@ try {
   for (const group of positionals) {
     await Promise.all(group.split(",").map((file) => psql(file)));
     if (daemon.child.exitCode !== null) break;
+    await ask("SELECT 1");
   }
   console.log(`loaded in ${Date.now() - began} ms`);
   await kills;
@@ -84,9 +82,28 @@ try {
   appendFileSync(join(folder, "daemon.log"), said());
   console.log(`${failed ? "DIFFERENT" : "equal"}; logs in ${folder}`);
   await daemon.kill(daemon.child.exitCode === null ? "SIGTERM" : undefined);
-  await client.end();
   await servers.stop();
   process.exitCode = failed ? 1 : 0;
+}
+
+/** Over a connection of its own: what is run may make the server restart. */
+async function ask(text: string, parameters?: string[]): Promise<pg.QueryResult> {
+  const client = await waitFor(
+    async () => {
+      const one = new pg.Client({ connectionString: url.href });
+      one.on("error", () => undefined);
+      return one.connect().then(
+        () => one,
+        () => null,
+      );
+    },
+    { what: "the server" },
+  );
+  try {
+    return await client.query(text, parameters);
+  } finally {
+    await client.end();
+  }
 }
 
 function psql(file: string): Promise<void> {
@@ -94,7 +111,7 @@ function psql(file: string): Promise<void> {
   const child = spawn("psql", [url.href, "-X", "-q", "-a", "-v", "HIDE_TABLEAM=on", "-f", file], {
     stdio: ["ignore", "pipe", "pipe"],
   });
-  const timer = setTimeout(() => child.kill("SIGKILL"), 120_000);
+  const timer = setTimeout(() => child.kill("SIGKILL"), 45_000);
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => appendFileSync(log, text));
   return new Promise((resolve) => {
     child.once("close", (code, signal) => {
@@ -118,12 +135,12 @@ async function killSometimes(times: number): Promise<void> {
 /** All that is committed is published, new tables are taken up, and no table is being read. */
 async function reached(): Promise<void> {
   for (let calm = 0; calm < 3; calm++) {
-    await client.query("SELECT pg_current_xact_id()");
-    const target = (await client.query("SELECT pg_current_wal_insert_lsn()::text AS lsn")).rows[0].lsn;
+    await ask("SELECT pg_current_xact_id()");
+    const target = (await ask("SELECT pg_current_wal_insert_lsn()::text AS lsn")).rows[0].lsn;
     await waitFor(
       async () => {
         if (daemon.child.exitCode !== null) throw new Error(`The daemon has ended: ${daemon.output().slice(-3000)}`);
-        const { rows } = await client.query(
+        const { rows } = await ask(
           "SELECT confirmed_flush_lsn >= $1::pg_lsn AS done FROM pg_replication_slots WHERE slot_name = 'afterimage_loads'",
           [target],
         );

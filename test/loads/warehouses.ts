@@ -100,11 +100,11 @@ async function newOrder(client: pg.Client, random: Random, place: number[]): Pro
   for (let line = 1; line <= lines; line++) {
     const [item, quantity] = [random.int(1, ITEMS), random.int(1, 10)];
     await client.query(
-      "UPDATE w.stock SET quantity = CASE WHEN quantity >= $3 + 10 THEN quantity - $3 ELSE quantity - $3 + 91 END, ytd = ytd + $3, orders = orders + 1 WHERE w_id = $1 AND i_id = $2",
+      "UPDATE w.stock SET quantity = CASE WHEN quantity >= $3::int + 10 THEN quantity - $3::int ELSE quantity - $3::int + 91 END, ytd = ytd + $3::int, orders = orders + 1 WHERE w_id = $1 AND i_id = $2",
       [place[0], item, quantity],
     );
     await client.query(
-      "INSERT INTO w.order_line SELECT $1, $2, $3, $4, $5, NULL, $6, $6 * price, repeat('i', 24) FROM w.item WHERE i_id = $5",
+      "INSERT INTO w.order_line SELECT $1, $2, $3, $4, i_id, NULL, $6::int, $6::int * price, repeat('i', 24) FROM w.item WHERE i_id = $5",
       [...order, line, item, quantity],
     );
   }
@@ -116,8 +116,8 @@ async function pay(client: pg.Client, random: Random, place: number[]): Promise<
   await client.query("UPDATE w.warehouse SET ytd = ytd + $2 WHERE w_id = $1", [place[0], amount]);
   await client.query("UPDATE w.district SET ytd = ytd + $3 WHERE w_id = $1 AND d_id = $2", [...place, amount]);
   await client.query(
-    `UPDATE w.customer SET balance = balance - $4, payments = payments + 1,
-            data = CASE WHEN credit = 'BC' THEN left($3::text || ' ' || $4::text || '|' || data, 500) ELSE data END
+    `UPDATE w.customer SET balance = balance - $4::numeric, payments = payments + 1,
+            data = CASE WHEN credit = 'BC' THEN left(c_id || ' ' || $4::numeric || '|' || data, 500) ELSE data END
       WHERE w_id = $1 AND d_id = $2 AND c_id = $3`,
     [...place, customer, amount],
   );

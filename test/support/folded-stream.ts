@@ -60,7 +60,7 @@ export async function foldStream(brokers: string[], stream: string): Promise<Fol
     seen.add(`${sequence} ${one.place}`);
     bySequence.set(sequence, one);
   }
-  const sequence = Math.max(0, ...bySequence.keys());
+  const sequence = [...bySequence.keys()].reduce((high, one) => Math.max(high, one), 0);
   for (let each = 1; each <= sequence; each++) {
     if (!bySequence.has(each)) faults.push(`sequence ${each} missing`);
   }
