@@ -80,8 +80,8 @@ test("bytes that are not UTF-8, and a message that no topic takes: each is left 
   const tables = { AFTERIMAGE_TABLES: "*.*,!public.aside" };
   const servers = { postgresUrl: inject("postgresUrl"), brokers: inject("brokers") };
   stream = await CapturedStream.create(
-    "CREATE TABLE t (id int PRIMARY KEY, v text); CREATE TABLE k (id text PRIMARY KEY); CREATE TABLE aside (v text)",
-    { ...tables, AFTERIMAGE_MESSAGES_PREFIXES: "outbox" },
+    "CREATE TABLE t (id int PRIMARY KEY, v text); CREATE TABLE k (id text PRIMARY KEY); CREATE TABLE aside (v text); CREATE PUBLICATION everything FOR ALL TABLES",
+    { ...tables, AFTERIMAGE_POSTGRES_PUBLICATION: "everything", AFTERIMAGE_MESSAGES_PREFIXES: "outbox" },
     servers,
     "SQL_ASCII",
   );
