@@ -158,6 +158,10 @@ export type ChangeEvent<Row = WireRow, Key = WireRow, Old = WireRow> =
   | MessageEvent
   | BarrierEvent;
 
+/** The table in whose topic an event stands; null for that of messages. */
+export const topicTableOf = (event: ChangeEvent): string | null =>
+  event.operation === "gap" && event.table === MESSAGES ? null : event.table;
+
 export type Operation = ChangeEvent["operation"];
 
 export function isBarrier(event: ChangeEvent): event is BarrierEvent {

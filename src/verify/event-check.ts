@@ -2,9 +2,9 @@
 import {
   type BarrierEvent,
   isBarrier,
-  MESSAGES,
   type MessageEvent,
   type RowEvent,
+  topicTableOf,
   type WireRow,
 } from "../event/change-event.ts";
 import type { TableSchema } from "../event/schema.ts";
@@ -37,8 +37,7 @@ export class EventCheck {
 
   check(record: StreamRecord): void {
     const { event, topic } = record;
-    const isOfMessage = event.operation === "gap" && event.table === MESSAGES && topic.table === null;
-    if (event.table !== topic.table && !isOfMessage) {
+    if (topicTableOf(event) !== topic.table) {
       const whose = event.table === null ? "A message" : `An event of table ${event.table}`;
       this.#add("EVENT_FOREIGN", `${whose} stands in the topic of ${topic.table ?? "messages"}.`, record);
     } else if (event.operation === "message") {

@@ -3,10 +3,10 @@ import { AfterimageError } from "../../errors.ts";
 import {
   type ChangeEvent,
   emptiesTable,
-  MESSAGES,
   opensSnapshot,
   type RowEvent,
   type SweepEvent,
+  topicTableOf,
 } from "../../event/change-event.ts";
 import { failpoint } from "../../failpoint.ts";
 import type { Advance, OpenSnapshot, StoreSession } from "../store/store.ts";
@@ -185,7 +185,7 @@ export class Applier<Tx> {
     const event = this.#decode(stored);
     const movedFrom = from === null ? null : this.#decode(from).key;
     try {
-      this.#session.attribute(event.operation === "message" || event.table === MESSAGES ? null : event, movedFrom);
+      this.#session.attribute(event.operation === "message" || topicTableOf(event) === null ? null : event, movedFrom);
       const leftovers = event.operation === "sweep" && this.#session.snapshotOf(event.table)?.leftovers !== false;
       const returned = dispatch(registration, event, this.#session.tx, leftovers);
       return isThenable(returned)
