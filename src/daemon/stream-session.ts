@@ -215,8 +215,8 @@ export class StreamSession {
     return this.#parts.progress.messages?.status ?? null;
   }
 
-  get publishedEvents(): number {
-    return this.#parts.pipeline.publishedEvents;
+  get published(): Pipeline["published"] {
+    return this.#parts.pipeline.published;
   }
 
   /** Commit time of the oldest transaction that was received and is not published yet. */
@@ -262,7 +262,7 @@ export class StreamSession {
   }
 
   readRetention(): Promise<WalRetention | null> {
-    return readRetention(this.#parts.holder, this.#parts.slot);
+    return readRetention(this.#parts.holder, this.#parts.slot, this.progress.stream);
   }
 
   /** Ends at once; what is not published is sent again next time, if the slot is kept. */

@@ -102,7 +102,9 @@ export class TableResolver {
     this.#checkName(name, relation.oid);
     const keyless = matchesTable(this.#selection.keyless, relation.schema, relation.table);
     const facts = described === null ? null : { ...described, rows };
-    const former = await this.#formerKey(relation, described);
+    // A table that nothing was ever recorded of, and that is gone: nobody can tell its key any more, nor will anybody miss it.
+    const unknown = described === null && previous === null ? [] : null;
+    const former = (await this.#formerKey(relation, described)) ?? unknown;
     const same = previous?.oid === relation.oid ? previous : null;
     let shape = shapeOf(relation, facts, same, typeNames, keyless, former);
     if (keepKey && previous !== null && keyOf(previous).join("\0") !== keyOf(shape).join("\0")) {

@@ -13,6 +13,7 @@ import { FrameQueue, LARGE_FRAME_BYTES } from "./frame-queue.ts";
 import { NO_SNAPSHOT, type PipelineParts, type SnapshotSide } from "./parts.ts";
 import { type BuildEvents, Placements } from "./placements.ts";
 import { PublishLoop } from "./publish-loop.ts";
+import { PublishedCounts } from "./published-counts.ts";
 
 /** Batches held at most: one being published and one being filled. */
 const BATCHES_HELD = 2;
@@ -21,6 +22,8 @@ const BATCHES_HELD = 2;
 const DRAIN_MS = 5_000;
 
 export class Pipeline {
+  /** Of what was committed in Kafka since the start of this run. */
+  readonly published = new PublishedCounts();
   readonly #parts: PipelineParts;
   readonly #snapshot: SnapshotSide;
   readonly #relations = new RelationCache();
@@ -32,7 +35,6 @@ export class Pipeline {
   readonly #ended = Promise.withResolvers<void>();
   #positionFound = false;
   #over = false;
-  #published = 0;
 
   constructor(parts: PipelineParts) {
     this.#parts = parts;
@@ -51,8 +53,8 @@ export class Pipeline {
     this.#loop = new PublishLoop(
       {
         publish: parts.publish,
-        published: (progress, batch) => {
-          this.#published += batch.events.length;
+        published: (progress, batch, milliseconds) => {
+          this.published.add(batch, milliseconds);
           if (this.#positionFound) {
             parts.confirm(progress.endLsn);
           }
@@ -90,11 +92,6 @@ export class Pipeline {
         this.#passed(walEnd);
       },
     );
-  }
-
-  /** Events committed in Kafka since the start of this run. */
-  get publishedEvents(): number {
-    return this.#published;
   }
 
   /** Commit time of the oldest transaction that was received and is not published yet. */

@@ -11,8 +11,8 @@ import type { BatchAssembler, SizedBatch } from "./batch.ts";
 export interface PublishLoopParts {
   /** Commits a batch in Kafka; resolves once it is durable. */
   readonly publish: (batch: PublishableBatch) => Promise<Progress>;
-  /** The batch is durable; it held that many events and bytes. */
-  readonly published: (progress: Progress, batch: SizedBatch) => void;
+  /** The batch is durable; Kafka took so long for it. */
+  readonly published: (progress: Progress, batch: SizedBatch, milliseconds: number) => void;
   readonly failed: (error: unknown) => void;
   /** Whether a source transaction has begun: then no idle record may be written. */
   readonly inTransaction: () => boolean;
@@ -134,9 +134,10 @@ export class PublishLoop {
     this.#parts
       .publish(batch)
       .then((progress) => {
+        const took = this.waitingMs;
         this.#inFlight = null;
         failpoint("publish-loop.published");
-        this.#parts.published(progress, batch);
+        this.#parts.published(progress, batch, took);
         this.#pump();
       })
       .catch(this.#parts.failed);
