@@ -10,6 +10,7 @@ import { holdsSameRows, type RowsState, type TableSchema } from "../event/schema
 import type { Relation } from "../pgoutput/messages.ts";
 import type { Topics } from "../sink/topics.ts";
 import { describeTable, type PublishedTable, readTypeNames, type TableDescription } from "../source/catalog.ts";
+import { readMadeTypes } from "../source/made-types.ts";
 import { readRowsStates } from "../source/rows-state.ts";
 import { CAPTURE_ENDED, renamed } from "./continuity.ts";
 import { readFormerKey } from "./former-key.ts";
@@ -111,6 +112,7 @@ export class TableResolver {
       const { publicationRel } = shape;
       shape = { table, oid, publicationRel, identity, readAt, rows, columns };
     }
+    shape = { ...shape, types: await this.#madeTypesOf(shape) };
     const topicName = this.#topics.nameOf(relation.schema, relation.table);
     if (previous === null) {
       await this.#topics.checkUnused(topicName);
@@ -144,7 +146,13 @@ export class TableResolver {
   async observed(schema: TableSchema, publicationRel: number | null, rows: RowsState): Promise<Resolution> {
     const name = parseTableName(schema.table);
     const topic = await this.#topics.ensureTable(this.#topics.nameOf(name.schema, name.table));
-    const version = this.#versionOf({ ...schema, publicationRel: publicationRel ?? schema.publicationRel, rows });
+    const types = await this.#madeTypesOf(schema);
+    const version = this.#versionOf({
+      ...schema,
+      publicationRel: publicationRel ?? schema.publicationRel,
+      rows,
+      types,
+    });
     return { encoder: new RowEncoder(version), topic: topic.name, partitions: topic.partitions };
   }
 
@@ -175,6 +183,13 @@ export class TableResolver {
       }
     }
     return { ended, renewed };
+  }
+
+  #madeTypesOf({ columns }: Pick<TableSchema, "columns">): Promise<TableSchema["types"]> {
+    return readMadeTypes(
+      this.#client,
+      columns.map(({ oid }) => oid),
+    );
   }
 
   /** What tells rows apart that came before the key of the catalogue, as far as it was recorded or can be found out. */

@@ -52,8 +52,8 @@ test("Postgres's password is changed: the daemon backs off, and takes the new on
 const TOPIC = 2;
 const [LITERAL, PREFIXED] = [3, 4];
 const ANY = 1;
-const [READ, WRITE] = [3, 4];
-const DENY = 2;
+const [READ, WRITE, DESCRIBE] = [3, 4, 8];
+const [DENY, ALLOW] = [2, 3];
 
 test("the right to write to a topic, then any right to the stream's topics, is taken away and given back; one to another's topic matters to no start", async () => {
   const cluster = await startKafkaCluster({
@@ -107,9 +107,13 @@ test("the right to write to a topic, then any right to the stream's topics, is t
   const transaction = await producer.transaction();
   await transaction.send({ topic: resourceName, messages: [{ key: "x", value: "theirs" }] });
   const theirs = { resourceType: TOPIC, resourceName, resourcePatternType: LITERAL };
-  const denied = { principal: "User:ANONYMOUS", host: "*", operation: READ, permissionType: DENY };
-  await admin.createAcls({ acl: [{ ...theirs, ...denied }] });
-  await waitFor(async () => (await known(theirs)) === 1, { what: "the broker to know of it" });
+  const everyone = { ...theirs, principal: "User:ANONYMOUS", host: "*" };
+  await admin.createAcls({ acl: [{ ...everyone, operation: DESCRIBE, permissionType: ALLOW }] });
+  await admin.createAcls({ acl: [{ ...everyone, operation: READ, permissionType: DENY }] });
+  const any = { ...theirs, operation: ANY, permissionType: ANY };
+  await waitFor(async () => (await admin.describeAcls(any)).resources[0]?.acls.length === 2, {
+    what: "the broker to know of both",
+  });
   await captured.start();
   await captured.sql("INSERT INTO t VALUES (401)");
   await captured.published();

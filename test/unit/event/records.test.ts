@@ -102,6 +102,17 @@ describe("schemas", () => {
     expect(parseSchema(encodeSchema(unkeyed))).toEqual(unkeyed);
   });
 
+  test("how composite types are made stands at the end, and only where there is one", () => {
+    const schema = tableSchema([["p", "text"]]);
+    expect(JSON.parse(encodeSchema(schema))).not.toHaveProperty("types");
+    const attributes = [{ name: "a", type: "int4", oid: 23 }];
+    const typed = { ...schema, types: [{ oid: 16_401, name: "public.pair", kind: "composite", attributes }] as const };
+    expect(encodeSchema(typed)).toMatch(
+      /,"types":\[\{"oid":16401,"name":"public\.pair","kind":"composite","attributes":\[\{"name":"a","type":"int4","oid":23\}\]\}\]\}$/,
+    );
+    expect(parseSchema(encodeSchema(typed))).toEqual(typed);
+  });
+
   test.each([
     ["hello", "SCHEMA_FOREIGN"],
     ["null", "SCHEMA_FOREIGN"],
