@@ -23,6 +23,8 @@ interface CapturedPlace {
 interface TableWhat {
   readonly table: CapturedTable;
   readonly change: RowChange | { readonly operation: "truncate" };
+  /** As the message has it: of an event whose own values are among them it is why it can't be published. */
+  readonly undecodable?: AfterimageError;
 }
 
 interface MessageWhat {
@@ -142,7 +144,7 @@ export class Sequencer {
     const table = this.#relations.get(message.relation);
     for (const change of rowChanges(message, table.encoder)) {
       this.#index++;
-      this.#keepChange(table, change);
+      this.#keepChange(table, change, message.undecodable);
     }
   }
 
@@ -241,11 +243,11 @@ export class Sequencer {
     this.#expected = null;
   }
 
-  #keepChange(table: Resolution, change: TableWhat["change"]): void {
+  #keepChange(table: Resolution, change: TableWhat["change"], undecodable?: AfterimageError): void {
     const place = table.topic === null ? null : this.#keep();
     if (table.topic !== null && place !== null) {
       const { transaction, sequence, index } = place;
-      this.#held = { table, change, transaction, sequence, index };
+      this.#held = { table, change, transaction, sequence, index, ...(undecodable && { undecodable }) };
     }
   }
 

@@ -26,7 +26,7 @@ import { ensureSlot, streamLost } from "./open-slot.ts";
 import { kafkaSettings } from "./preflight-kafka.ts";
 import { type Asked, keep, type Lost, nothingLost, openSource } from "./resources.ts";
 import { endWith } from "./shutdown-drain.ts";
-import { encoderWithout } from "./skip-snapshots.ts";
+import { encodingWithout } from "./skip-snapshots.ts";
 import { cancelMaking, connectStandby, slotServer } from "./slot-server.ts";
 import { readUnread } from "./snapshot-plan.ts";
 import type { SnapshotRequests } from "./snapshot-requests.ts";
@@ -160,7 +160,7 @@ export class StreamSession {
         }
         return progress.resolver.resolve(relation);
       },
-      encode: encoderWithout(skips, progress.snapshots),
+      ...encodingWithout(skips, progress.snapshots),
       images,
       messages: progress.messages,
       publish: async (batch) => {

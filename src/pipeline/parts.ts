@@ -47,6 +47,8 @@ export interface PipelineParts {
   /** Looks a relation up in the catalogue, makes its topic and numbers its schema. */
   readonly resolve: (relation: Relation) => Promise<Resolution>;
   readonly encode: (event: CapturedEvent) => EncodedEvent;
+  /** The gap in the place of an event that is left out; null for all others. */
+  readonly leaveOut?: (event: CapturedEvent) => EncodedEvent | null;
   /** Commits a batch in Kafka; resolves once it is durable. */
   readonly publish: (batch: PublishableBatch) => Promise<Progress>;
   /** Tells Postgres that everything up to here is safe. */

@@ -8,6 +8,7 @@ import { decodeMessage } from "../pgoutput/decoder.ts";
 import type { PgoutputMessage, Relation } from "../pgoutput/messages.ts";
 import { BatchAssembler } from "./batch.ts";
 import { ByteBudget } from "./byte-budget.ts";
+import { encodeCaptured } from "./encode-captured.ts";
 import { FrameQueue, LARGE_FRAME_BYTES } from "./frame-queue.ts";
 import { NO_SNAPSHOT, type PipelineParts, type SnapshotSide } from "./parts.ts";
 import { type BuildEvents, Placements } from "./placements.ts";
@@ -174,11 +175,9 @@ export class Pipeline {
   }
 
   #add(captured: CapturedEvent): void {
-    const event = this.#parts.images?.complete(captured) ?? captured;
-    this.#snapshot.note(event);
-    const encoded = this.#parts.encode(event);
+    const encoded = encodeCaptured(captured, this.#parts, this.#snapshot);
     this.#budget.take(encoded.bytes);
-    this.#loop.add(encoded, event.transaction, event.index, event.last);
+    this.#loop.add(encoded, captured.transaction, captured.index, captured.last);
   }
 
   /** The server has sent everything that ends at or below it; inside a transaction that is not all handed over. */

@@ -17,7 +17,7 @@ export type {
   WireRow,
   WireValue,
 } from "../event/change-event.ts";
-export { emptiesTable, isBarrier, opensSnapshot } from "../event/change-event.ts";
+export { emptiesTable, isBarrier, opensSnapshot, skippedPrefix } from "../event/change-event.ts";
 export { parseEnvelope } from "../event/envelope.ts";
 export { messageBytes } from "../event/message.ts";
 export { type Consumer, type ConsumerOptions, createConsumer } from "./consumer/consumer.ts";
@@ -25,6 +25,26 @@ export type { EventHandler, HandlerContext, Registration, TableHandlers } from "
 export type { MessageHandler } from "./consumer/message-handlers.ts";
 export type { ConsumerLogger } from "./consumer/patience.ts";
 export type { ConsumerPosition, ConsumerState, PartitionPosition } from "./consumer/position.ts";
+export {
+  createIdempotency,
+  type Idempotency,
+  type IdempotencyOptions,
+  type Processed,
+  type ProcessOptions,
+} from "./idempotency/idempotency.ts";
+export { idempotencyKey, type KeyPart } from "./idempotency/key.ts";
+export { type PostgresKeysOptions, postgresKeys } from "./idempotency/postgres-keys.ts";
+export { type SqliteKeysOptions, type SqliteKeysTransaction, sqliteKeys } from "./idempotency/sqlite-keys.ts";
+export type { IdempotencyStore, KeyRequest, StoredResult } from "./idempotency/store.ts";
+export type { Json } from "./json/canonical.ts";
+export type {
+  PostgresConnection,
+  PostgresPool,
+  PostgresQueryable,
+  PostgresRow,
+  PostgresSource,
+} from "./postgres/pool.ts";
+export type { PostgresTransaction } from "./postgres/transaction.ts";
 export { type SqliteStoreOptions, sqliteStore } from "./store/sqlite-store.ts";
 export type { SqliteRow, SqliteValue } from "./store/sqlite-table.ts";
 export type { SqliteTransaction } from "./store/sqlite-transaction.ts";
