@@ -20,7 +20,7 @@ const KEPT = 900;
 export class History {
   readonly #sample: () => Moment;
   readonly #timer: NodeJS.Timeout;
-  #points: Point[] = [];
+  readonly #points: Point[] = [];
 
   constructor(sample: () => Moment) {
     this.#sample = sample;
@@ -32,15 +32,14 @@ export class History {
     // Goes on evenly whatever happens to the wall clock, so that curves have no folds.
     const now = Math.round(performance.timeOrigin + performance.now()) / 1000;
     this.#points.push([now, lagBytes, lagSeconds, events, bytes, retainedBytes]);
-    // Not at every look: moving all of them for one is for nothing.
-    if (this.#points.length >= 2 * KEPT) {
-      this.#points = this.#points.slice(-KEPT);
+    if (this.#points.length > KEPT) {
+      this.#points.shift();
     }
   }
 
   /** Points later than that, oldest first; at most half an hour of them. */
   after(unixSeconds: number): { readonly everySeconds: number; readonly points: readonly Point[] } {
-    const points = this.#points.slice(-KEPT).filter(([at]) => at > unixSeconds);
+    const points = this.#points.filter(([at]) => at > unixSeconds);
     return { everySeconds: EVERY_MS / 1000, points };
   }
 

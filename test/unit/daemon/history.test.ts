@@ -1,4 +1,4 @@
-// What the dashboard's curves are drawn of: half an hour, never more in memory than twice that.
+// What the dashboard's curves are drawn of: the last half hour, and no more in memory.
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { History } from "../../../src/daemon/history.ts";
 
