@@ -124,7 +124,7 @@ export class Charts {
     };
     return {
       ...sizeOf(chart.picture),
-      padding: [8, 8, 0, 0],
+      padding: [8, 26, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, sync: { key: "history" }, points: { size: 7 } },
       scales: { x: { time: true }, y: { range: (_, __, max) => [0, Math.max(top, max ?? 0) * 1.15] } },

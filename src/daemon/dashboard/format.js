@@ -14,6 +14,7 @@ export function bytes(value) {
 
 /** `0.4 s`, `12 s`, `3 min`, `4 h`, `2 days`. */
 export function duration(seconds) {
+  if (seconds > 0 && seconds < 0.1) return "< 0.1 s";
   if (seconds < 10) return `${Math.floor(Math.max(0, seconds) * 10) / 10} s`;
   if (seconds < 120) return `${Math.floor(seconds)} s`;
   if (seconds < 7200) return `${Math.floor(seconds / 60)} min`;
