@@ -25,6 +25,16 @@ export type { EventHandler, HandlerContext, Registration, TableHandlers } from "
 export type { MessageHandler } from "./consumer/message-handlers.ts";
 export type { ConsumerLogger } from "./consumer/patience.ts";
 export type { ConsumerPosition, ConsumerState, PartitionPosition } from "./consumer/position.ts";
+export { Aggregate, type AggregateDefinition, type Loaded, type LoadOptions } from "./event-store/aggregate.ts";
+export {
+  type AppendOptions,
+  EventStore,
+  type EventStoreOptions,
+  type InTransaction,
+  type ReadOptions,
+} from "./event-store/event-store.ts";
+export { EventConflict, type EventTypes, type NewEvent, type StoredEvent } from "./event-store/events.ts";
+export type { Upcasters } from "./event-store/upcasters.ts";
 export {
   createIdempotency,
   type Idempotency,

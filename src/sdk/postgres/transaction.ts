@@ -1,6 +1,6 @@
 // A transaction on a lent connection, and the `tx` that is handed to whoever works in it.
 import { AfterimageError } from "../../errors.ts";
-import { type PostgresPool, type PostgresQueryable, type PostgresRow, withConnection } from "./pool.ts";
+import { type BlockPool, type PostgresPool, type PostgresQueryable, type PostgresRow, withConnection } from "./pool.ts";
 import { atCommit } from "./sql-state.ts";
 
 /** Queries of one open transaction; over once the function that got it has ended. */
@@ -64,6 +64,26 @@ export async function inTransaction<T>(
     await commit(connection, advice);
     return result;
   });
+}
+
+/**
+ * One statement that is a transaction by itself, read committed.
+ * @param advice for OUTCOME_UNKNOWN; null when it only reads
+ */
+export async function oneStatement(
+  pool: BlockPool,
+  text: string,
+  values: unknown[],
+  advice: string | null,
+): Promise<{ rows: PostgresRow[]; rowCount: number | null }> {
+  if (!pool.isPlain) {
+    return inTransaction(pool, advice ?? "Ask again.", (tx) => tx.query(text, values));
+  }
+  return withConnection(pool, (connection) =>
+    connection.query(text, values).catch((cause: unknown) => {
+      throw advice === null ? cause : atCommit(cause, advice);
+    }),
+  );
 }
 
 async function commit(connection: PostgresQueryable, advice: string): Promise<void> {
