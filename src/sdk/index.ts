@@ -47,6 +47,12 @@ export { type PostgresKeysOptions, postgresKeys } from "./idempotency/postgres-k
 export { type SqliteKeysOptions, type SqliteKeysTransaction, sqliteKeys } from "./idempotency/sqlite-keys.ts";
 export type { IdempotencyStore, KeyRequest, StoredResult } from "./idempotency/store.ts";
 export type { Json } from "./json/canonical.ts";
+export type { Lease, LeaseOptions } from "./linearizable/lease.ts";
+export {
+  LinearizableStore,
+  type LinearizableStoreOptions,
+  type WriteOptions,
+} from "./linearizable/linearizable-store.ts";
 export type {
   PostgresConnection,
   PostgresPool,

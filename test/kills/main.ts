@@ -11,6 +11,7 @@ import { sqliteKeys } from "../../src/sdk/index.ts";
 import { type Random, seeded } from "../torture/random.ts";
 import { bankUnderKills } from "./bank.ts";
 import { EFFECTS_TABLE, idempotencyUnderKills, postgresEffects, sqliteEffects } from "./idempotency.ts";
+import { registersUnderKills } from "./registers.ts";
 
 type Trial = (rounds: number, random: Random, postgresUrl: string) => Promise<object>;
 
@@ -28,6 +29,14 @@ const TRIALS: Record<string, Trial> = {
     const database = await createDatabase(postgresUrl, "kills");
     try {
       return await bankUnderKills(database.url, database.client, rounds, random);
+    } finally {
+      await database.drop();
+    }
+  },
+  async registers(rounds, random, postgresUrl) {
+    const database = await createDatabase(postgresUrl, "kills");
+    try {
+      return await registersUnderKills(database.url, database.client, rounds, random);
     } finally {
       await database.drop();
     }

@@ -36,6 +36,16 @@ export interface BlockPool extends PostgresPool {
   close(): Promise<void>;
 }
 
+const PLAIN = "SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off";
+
+/**
+ * Makes what is acknowledged survive a crash, and with `synchronous_standby_names` the loss of the primary, where less is set.
+ * https://www.postgresql.org/docs/current/runtime-config-wal.html#GUC-SYNCHRONOUS-COMMIT
+ */
+export const durable = (until: "session" | "transaction"): string =>
+  `SELECT pg_catalog.set_config('synchronous_commit', 'on', ${until === "transaction"})
+    WHERE pg_catalog.current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')`;
+
 export function openPool(source: PostgresSource, applicationName: string): BlockPool {
   if (typeof source !== "string") {
     return { isPlain: false, connect: () => source.connect(), close: async () => undefined };
@@ -45,9 +55,7 @@ export function openPool(source: PostgresSource, applicationName: string): Block
   pool.on("error", () => undefined);
   // The role or the database may have other defaults. Comes before whatever is asked first; when it fails, so does that.
   pool.on("connect", (client) => {
-    client
-      .query("SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off")
-      .catch(() => undefined);
+    client.query(`${PLAIN}; ${durable("session")}`).catch(() => undefined);
   });
   return { isPlain: true, connect: () => pool.connect(), close: () => pool.end() };
 }

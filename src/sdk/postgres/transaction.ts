@@ -1,6 +1,13 @@
 // A transaction on a lent connection, and the `tx` that is handed to whoever works in it.
 import { AfterimageError } from "../../errors.ts";
-import { type BlockPool, type PostgresPool, type PostgresQueryable, type PostgresRow, withConnection } from "./pool.ts";
+import {
+  type BlockPool,
+  durable,
+  type PostgresPool,
+  type PostgresQueryable,
+  type PostgresRow,
+  withConnection,
+} from "./pool.ts";
 import { atCommit } from "./sql-state.ts";
 
 /** Queries of one open transaction; over once the function that got it has ended. */
@@ -49,7 +56,7 @@ export async function inTransaction<T>(
 ): Promise<T> {
   return withConnection(pool, async (connection) => {
     // An application may have another default; the blocks' statements rest on seeing what is committed as they begin.
-    await connection.query("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
+    await connection.query(`BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; ${durable("transaction")}`);
     const tx = new PostgresTransaction(connection);
     let result: T;
     try {
