@@ -31,12 +31,15 @@ async function connect(url: string): Promise<pg.Client> {
 /**
  * @param serverUrl a superuser's address of any database of the server
  * @param prefix of the new database's name
+ * @param encoding the server's own by default
  */
-export async function createDatabase(serverUrl: string, prefix: string): Promise<OwnDatabase> {
+export async function createDatabase(serverUrl: string, prefix: string, encoding?: string): Promise<OwnDatabase> {
   const name = unique(prefix);
   const admin = await connect(serverUrl);
   try {
-    await admin.query(`CREATE DATABASE ${name}`);
+    const encoded =
+      encoding === undefined ? "" : ` ENCODING '${encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'`;
+    await admin.query(`CREATE DATABASE ${name}${encoded}`);
     // Otherwise pg_current_wal_lsn() can lie below a commit that has returned.
     await admin.query(`ALTER DATABASE ${name} SET synchronous_commit = on`);
   } finally {

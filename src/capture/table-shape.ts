@@ -72,6 +72,7 @@ export function sameShape(a: TableShape & { topicId: string }, b: TableShape & {
     a.topicId === b.topicId &&
     a.identity === b.identity &&
     JSON.stringify(a.rows) === JSON.stringify(b.rows) &&
+    JSON.stringify(a.types) === JSON.stringify(b.types) &&
     a.columns.length === b.columns.length &&
     a.columns.every((column, place) => {
       const other = b.columns[place]!;

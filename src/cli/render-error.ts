@@ -21,6 +21,7 @@ const EXIT_BY_CODE: Readonly<Record<string, number>> = {
   INTERNAL: EXIT.failure,
   ALREADY_RUNNING: EXIT.failure,
   ADMIN_PORT_IN_USE: EXIT.failure,
+  METRICS_PORT_IN_USE: EXIT.failure,
   DAEMON_ENDED: EXIT.failure,
   DROP_NOT_CONFIRMED: EXIT.usage,
   VERIFY_NO_TABLES: EXIT.usage,

@@ -13,7 +13,7 @@ export async function skip(texts: readonly string[], flags: Flags): Promise<void
   if (reason === "" || reason.length > LONGEST_REASON) {
     refuse(`--reason has to say why, in at most ${LONGEST_REASON} characters: every reader gets it.`);
   }
-  const { skipEvents } = await import("../daemon/skip.ts");
+  const { skipEvents, whatOf } = await import("../daemon/skip.ts");
   const stopping = new AbortController();
   const stop = () => stopping.abort();
   process.once("SIGINT", stop).once("SIGTERM", stop);
@@ -24,11 +24,13 @@ export async function skip(texts: readonly string[], flags: Flags): Promise<void
       onStep: (line) => void process.stderr.write(`${line}\n`),
       signal: stopping.signal,
     });
-    for (const { table, reread, whyNot } of skipped) {
+    for (const { of, reread, whyNot } of skipped) {
       const next = reread
-        ? "The next start reads the table again."
-        : `The table is not read again, since ${whyNot}: afterimage snapshot ${table} does it later.`;
-      process.stdout.write(`Left out an event of ${table}; a gap says so to its readers. ${next}\n`);
+        ? " The next start reads the table again."
+        : of.table === null
+          ? ""
+          : ` The table is not read again, since ${whyNot}: afterimage snapshot ${of.table} does it later.`;
+      process.stdout.write(`Left out ${whatOf(of)}; a gap says so to its readers.${next}\n`);
     }
   } finally {
     process.off("SIGINT", stop).off("SIGTERM", stop);

@@ -66,6 +66,8 @@ export interface Config {
     };
   };
   readonly admin: { readonly host: string; readonly port: number; readonly hostnames: readonly string[] };
+  /** Where metrics and health are served to everybody; null: at the admin address alone. */
+  readonly metrics: { readonly host: string; readonly port: number } | null;
   readonly startup: { readonly waitMs: number };
   readonly batch: { readonly maxBytes: number; readonly lingerMs: number };
   /** Bytes of WAL that the slot keeps. */
@@ -117,6 +119,7 @@ function resolve(parsed: Partial<ParsedConfig>, stream: string): Partial<Config>
     ...(parsed.snapshotConnections === undefined ? {} : { snapshotConnections: parsed.snapshotConnections }),
     ...(parsed.streaming === undefined ? {} : { spoolFolder: resolveSpool(parsed.streaming, parsed.spoolFolder) }),
     ...(parsed.admin === undefined ? {} : { admin: parsed.admin }),
+    ...(parsed.metrics === undefined ? {} : { metrics: resolveMetrics(parsed.metrics) }),
     ...(postgres === undefined ? {} : { postgres: resolvePostgres(postgres, stream) }),
     ...(kafka === undefined ? {} : { kafka: resolveKafka(kafka, stream) }),
     ...(topics === undefined ? {} : { topics: resolveTopics(topics, stream, parsed.messages) }),
@@ -143,6 +146,10 @@ function resolveSpool(streaming: ParsedConfig["streaming"], folder: string | und
     );
   }
   return resolvePath(folder);
+}
+
+function resolveMetrics({ host, port }: ParsedConfig["metrics"]): Config["metrics"] {
+  return host === undefined && port === undefined ? null : { host: host ?? "127.0.0.1", port: port ?? 7789 };
 }
 
 /** A default gives way to what is set: whoever sets one of them need not set the others. */

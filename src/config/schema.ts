@@ -102,6 +102,7 @@ export const CONFIG_SCHEMA = z.strictObject({
       hostnames: z.array(text).default([]),
     })
     .prefault({}),
+  metrics: z.strictObject({ host: text.optional(), port: z.int().min(0).max(65_535).optional() }).prefault({}),
   startup: z.strictObject({ wait: duration(0, 86_400_000).prefault("60s") }).prefault({}),
   batch: z
     .strictObject({

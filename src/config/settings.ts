@@ -182,6 +182,21 @@ export const SETTINGS: readonly Setting[] = [
     about: "Names by which others may ask the admin address, such as the container's; localhost always may.",
   },
   {
+    path: "metrics.host",
+    kind: "text",
+    default: "127.0.0.1, where metrics.port is set",
+    expected: "a host name or address",
+    about:
+      "An address of its own for `/metrics`, `/healthz` and `/readyz` alone, which others may reach; the admin address has them too.",
+  },
+  {
+    path: "metrics.port",
+    kind: "integer",
+    default: "7789, where metrics.host is set",
+    expected: "a whole number from 0 to 65535 (0 takes any free port)",
+    about: "Port of that address. When neither is set there is none.",
+  },
+  {
     path: "startup.wait",
     kind: "text",
     default: "60s",

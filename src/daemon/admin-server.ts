@@ -1,10 +1,11 @@
-// The admin address: status for people and machines, health for orchestrators, stop and snapshot for the command line.
+// The admin address: status for people and machines, metrics, health, stop and snapshot for the command line.
 // No web page may use it: names other than ours in Host are refused (DNS rebinding), so is every foreign Origin, and
 // commands ask for a header that a page can't send without asking first.
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { AfterimageError } from "../errors.ts";
 import { reported } from "./error-policy.ts";
+import { type ListenErrors, listen, sendJson as send } from "./http.ts";
+import { answerProbe } from "./probes.ts";
 import type { DaemonStatus } from "./status.ts";
 
 /** Must accompany POST requests; a browser sends it across origins only after a preflight, which is never granted. */
@@ -35,54 +36,35 @@ export interface AdminServer {
 
 /** Throws ADMIN_PORT_IN_USE or ADMIN_ADDRESS. */
 export async function startAdminServer(options: AdminServerOptions): Promise<AdminServer> {
-  const server = createServer((request, response) => answer(options, request, response));
-  // Nothing here takes long or has a body.
-  server.requestTimeout = 5_000;
-  server.headersTimeout = 5_000;
-  server.keepAliveTimeout = 1_000;
-  server.maxConnections = 64;
-  await listen(server, options);
-  const { port } = server.address() as AddressInfo;
+  const { host } = options;
+  const server = await listen(options, errorsAt(options), (request, response) => answer(options, request, response));
   return {
-    address: `http://${formatHost(options.host)}:${port}`,
-    notes: isLoopback(options.host)
+    address: server.address,
+    notes: isLoopback(host)
       ? []
       : [
-          `The admin address ${options.host}:${port} can be reached by other machines; whoever reaches it can read the status, ask for snapshots and stop the daemon.`,
+          `The admin address ${host}:${server.port} can be reached by other machines; whoever reaches it can read the status, ask for snapshots and stop the daemon.`,
         ],
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
+    close: server.close,
   };
 }
 
-function listen(server: Server, { host, port }: AdminServerOptions): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => {
-      reject(
-        error.code === "EADDRINUSE"
-          ? new AfterimageError(
-              "ADMIN_PORT_IN_USE",
-              `The admin address ${host}:${port} is in use.`,
-              "Another daemon may run here (afterimage status tells). Else choose another port: --admin-port N, AFTERIMAGE_ADMIN_PORT or admin.port; 0 takes any free one.",
-              { cause: error },
-            )
-          : new AfterimageError(
-              "ADMIN_ADDRESS",
-              `The admin address ${host}:${port} can't be used (${error.code}).`,
-              "Set admin.host to an address of this machine, such as 127.0.0.1, and admin.port to a free port above 1023.",
-              { cause: error },
-            ),
-      );
-    });
-    server.listen(port, host, () => {
-      server.removeAllListeners("error");
-      resolve();
-    });
-  });
-}
+const errorsAt = ({ host, port }: AdminServerOptions): ListenErrors => ({
+  inUse: (cause) =>
+    new AfterimageError(
+      "ADMIN_PORT_IN_USE",
+      `The admin address ${host}:${port} is in use.`,
+      "Another daemon may run here (afterimage status tells). Else choose another port: --admin-port N, AFTERIMAGE_ADMIN_PORT or admin.port; 0 takes any free one.",
+      { cause },
+    ),
+  unusable: (cause, reason) =>
+    new AfterimageError(
+      "ADMIN_ADDRESS",
+      `The admin address ${host}:${port} can't be used (${reason}).`,
+      "Set admin.host to an address of this machine, such as 127.0.0.1, and admin.port to a free port above 1023.",
+      { cause },
+    ),
+});
 
 function answer(options: AdminServerOptions, request: IncomingMessage, response: ServerResponse): void {
   // Bodies are not wanted; what comes is read away so that the connection can be used again.
@@ -92,22 +74,15 @@ function answer(options: AdminServerOptions, request: IncomingMessage, response:
     send(response, refusal.code, { error: refusal.text });
     return;
   }
-  const path = (request.url ?? "/").split("?", 1)[0];
+  const path = (request.url ?? "/").split("?", 1)[0]!;
   const method = request.method === "HEAD" ? "GET" : request.method;
+  if (method === "GET" && answerProbe(path, options.status, response)) {
+    return;
+  }
   switch (`${method} ${path}`) {
     case "GET /status":
       send(response, 200, options.status());
       return;
-    case "GET /healthz": {
-      const { state } = options.status();
-      send(response, state === "halted" ? 503 : 200, { state });
-      return;
-    }
-    case "GET /readyz": {
-      const { state } = options.status();
-      send(response, ["streaming", "snapshotting", "standby"].includes(state) ? 200 : 503, { state });
-      return;
-    }
     case "POST /stop":
       send(response, 202, { stopping: true });
       options.stop();
@@ -116,7 +91,9 @@ function answer(options: AdminServerOptions, request: IncomingMessage, response:
       void snapshot(options, request, response);
       return;
     default:
-      send(response, 404, { error: "Known are GET /status, /healthz and /readyz, POST /stop and /snapshot." });
+      send(response, 404, {
+        error: "Known are GET /status, /metrics, /healthz and /readyz, POST /stop and /snapshot.",
+      });
   }
 }
 
@@ -180,14 +157,3 @@ export function isAllowedHost(
 }
 
 const isLoopback = (host: string): boolean => host === "localhost" || host === "::1" || /^127\./.test(host);
-
-const formatHost = (host: string): string => (host.includes(":") ? `[${host}]` : host);
-
-function send(response: ServerResponse, code: number, body: unknown): void {
-  response.writeHead(code, {
-    "content-type": "application/json; charset=utf-8",
-    "cache-control": "no-store",
-    "x-content-type-options": "nosniff",
-  });
-  response.end(`${JSON.stringify(body)}\n`);
-}

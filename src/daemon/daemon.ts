@@ -4,13 +4,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Config, rereadPasswords } from "../config/config.ts";
 import { AfterimageError } from "../errors.ts";
 import { failpoint } from "../failpoint.ts";
-import { type AdminServer, startAdminServer } from "./admin-server.ts";
 import { backoffMs } from "./backoff.ts";
 import type { Before } from "./catalog-watch.ts";
 import { findingsError, runDoctor } from "./doctor.ts";
 import { decide, reported } from "./error-policy.ts";
 import { DESCRIBED, Lifecycle, streamingState } from "./lifecycle.ts";
 import { type EpochWish, epochWish } from "./new-epoch.ts";
+import { type Served, serve } from "./served.ts";
 import { slotFree } from "./slot-server.ts";
 import { SnapshotLog } from "./snapshot-log.ts";
 import type { SnapshotRequests } from "./snapshot-requests.ts";
@@ -83,21 +83,20 @@ class RunningDaemon implements Daemon {
   }
 
   status(): DaemonStatus {
-    return this.#board.status(this.#lifecycle, this.#guard.status);
+    return this.#board.status(this.#lifecycle, this.#guard);
   }
 
   async run(): Promise<void> {
-    let admin: AdminServer | null = null;
+    let served: Served | null = null;
     try {
-      admin = await startAdminServer({
-        ...this.#config.admin,
+      served = await serve(this.#config, {
         status: () => this.status(),
         stop: () => void this.stop(),
-        snapshot: (table, where) => this.#snapshotRequests().begin(table, where),
-        cancelSnapshot: (table) => this.#snapshotRequests().cancel(table),
+        snapshots: () => this.#snapshotRequests(),
       });
-      this.#board.notes.push(...admin.notes);
-      this.#logger.info({ admin: admin.address, stream: this.#config.stream, version: VERSION }, "afterimage starts");
+      this.#board.notes.push(...served.notes);
+      const { stream } = this.#config;
+      this.#logger.info({ ...served.addresses, stream, version: VERSION }, "afterimage starts");
       for (const note of this.#board.notes) {
         this.#logger.warn({}, note);
       }
@@ -111,7 +110,7 @@ class RunningDaemon implements Daemon {
       this.#lifecycle.transitionTo("halted");
       throw halt;
     } finally {
-      await admin?.close();
+      await served?.close();
       this.#ended.resolve();
     }
   }

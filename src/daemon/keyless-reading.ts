@@ -30,6 +30,8 @@ export class KeylessReading {
   #table: CapturedTable;
   /** The shape that `#table` was made of. */
   #shape: string | null = null;
+  /** Before the table was looked at last. */
+  #generation = 0;
 
   /** From here on the table's events are noted. */
   constructor(parts: ReadingParts, table: CapturedTable) {
@@ -46,7 +48,8 @@ export class KeylessReading {
     const { oid } = this.#named;
     const begun = await this.#begin();
     if (begun === null) {
-      return !(await giveUp(this.#parts, oid, this.#table.encoder.schema.table));
+      const { table: name } = this.#table.encoder.schema;
+      return !(await giveUp(this.#parts, { oid, name, generation: this.#generation }));
     }
     const onTheirWay = new OnTheirWay(this.#parts);
     const columns = this.#table.encoder.schema.columns.map(({ name }) => name);
@@ -71,6 +74,7 @@ export class KeylessReading {
       signal.throwIfAborted();
       try {
         const generation = book.generation(this.#named.oid);
+        this.#generation = generation;
         if (generation !== looked) {
           // It may have been out of the publication since the last look.
           this.#watch.expect(await writers(this.#named.oid));

@@ -1,5 +1,6 @@
 // Did rows of a table change, or go by, without an event? Two versions of its record tell: where the key, the table behind
 // the name, its place in the publication, or its rows as a whole are others, only reading the table makes views right.
+import type { CapturedTable } from "../capture/captured-table.ts";
 import { keyOf } from "../capture/table-shape.ts";
 import { AfterimageError } from "../errors.ts";
 import type { RowsState, TableSchema } from "../event/schema.ts";
@@ -104,3 +105,26 @@ export function missedError(table: string, { code, why }: Missed, remedy?: strin
       throw code satisfies never;
   }
 }
+
+/**
+ * Whether a table that is met by its first row holds rows that the stream doesn't, though everything is published from
+ * its making on: not when it has the file that it was made with. Of other new tables a start reads the rows.
+ */
+export function mayHoldMore({ publicationRel, oid, rows }: TableSchema): boolean {
+  return publicationRel === null && rows !== undefined && (rows.file !== oid || rows.filled.length > 0);
+}
+
+/** Throws when the table shall not be read anew, or has lost its key. */
+export function refuseWithout(
+  { onRewrite }: { readonly onRewrite: "snapshot" | "halt" },
+  { encoder }: CapturedTable,
+  missed: Missed,
+): void {
+  const hasLostKey = missed.code === "KEY_CHANGED" && !encoder.hasKey;
+  if (hasLostKey || onRewrite === "halt") {
+    throw missedError(encoder.schema.table, missed, hasLostKey ? REMEDY_WITHOUT_KEY : undefined);
+  }
+}
+
+const REMEDY_WITHOUT_KEY =
+  "Rows without a key can't follow rows that have one in the same topic. Give it the key back, or rebuild the stream: afterimage drop STREAM --topics, then start.";

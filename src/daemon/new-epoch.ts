@@ -19,9 +19,8 @@ import { describeTables, readPublishedTables, readServerIdentity } from "../sour
 import { readPublication } from "../source/publication.ts";
 import { dropSlot, readSlot } from "../source/slot.ts";
 import { CAPTURE_ENDED, checkContinuity, republished } from "./continuity.ts";
-import { whatWasMissed } from "./missed.ts";
+import { refuseWithout, whatWasMissed } from "./missed.ts";
 import { ensureSlot, publicationLost, slotLost } from "./open-slot.ts";
-import { refuseWithout } from "./snapshot-book.ts";
 import { planSnapshots } from "./snapshot-plan.ts";
 import { checkStart } from "./start-checks.ts";
 import { serverFacts } from "./start-position.ts";

@@ -102,8 +102,7 @@ export class OnTheirWay {
  * Waits until the stream has passed what the catalogue shows. Where events of before came behind the table's gap, the gap
  * is put again: such a row may have gone without an event, and the sweep would keep it.
  */
-export async function passChange({ book, reader, epoch, ...parts }: ReadingParts, table: CapturedTable): Promise<void> {
-  const { oid } = table.encoder.schema;
+export async function passChange({ book, reader, epoch, ...parts }: ReadingParts, oid: number): Promise<void> {
   const generation = book.generation(oid);
   await placeAsking(parts, await reader.position(), (lsn, next) => {
     if (book.generation(oid) !== generation) {
@@ -116,7 +115,7 @@ export async function passChange({ book, reader, epoch, ...parts }: ReadingParts
     const sequence = next();
     book.change(oid, { behind: false, since: sequence, again: [] });
     const reason = `${SNAPSHOT_REASON} (now that the stream has passed the change)`;
-    return [encodeGapEvent(table, reason, { sequence, epoch, lsn, timestamp: wallTime() })];
+    return [encodeGapEvent(book.tables.get(oid)!, reason, { sequence, epoch, lsn, timestamp: wallTime() })];
   });
   failpoint("snapshot.change-passed");
 }
@@ -147,15 +146,14 @@ export function endSnapshot(
 }
 
 /**
- * Without a sweep: rows that were not read are no rows that are gone. Resolves with false when there is nothing to give
- * up: somebody else has ended the snapshot meanwhile, or under another name the table has one of its own.
+ * Without a sweep: rows that were not read are no rows that are gone. `generation`: as it was before the table was found
+ * to be gone. Resolves with false when there is nothing to give up: somebody else has ended the snapshot meanwhile, the
+ * table is back and begun anew, or under another name it has a snapshot of its own.
  */
 export async function giveUp(
   { book, ...parts }: PlacingParts & Pick<ReadingParts, "book">,
-  oid: number,
-  name: string,
+  { oid, name, generation }: { readonly oid: number; readonly name: string; readonly generation: number },
 ): Promise<boolean> {
-  const generation = book.generation(oid);
   let ended = false;
   await placeAsking(parts, ZERO_LSN, () => {
     ended = book.get(oid)?.table === name && book.generation(oid) === generation;

@@ -9,7 +9,7 @@ import { formatPosition, type Position } from "../event/position.ts";
 import type { Progress } from "../event/progress.ts";
 import { KafkaConnection } from "../kafka/connection.ts";
 import { topicConfig } from "../kafka/topics.ts";
-import { PoisonEvent } from "../sink/poison.ts";
+import { PoisonEvent, type PoisonOf } from "../sink/poison.ts";
 import { readProgress } from "../sink/progress-log.ts";
 import { type LongQuery, withSql } from "../source/session.ts";
 import { codeOf } from "./error-policy.ts";
@@ -28,6 +28,7 @@ export interface SkipOptions {
 const LOOK_EVERY_MS = 50;
 /** A whole table may have to be looked through. */
 const SCAN_MS = 3_600_000;
+const CHARACTER_NOT_IN_REPERTOIRE = "22021";
 /** Of a record, beside its row: names, keys, framing. */
 const OVERHEAD = 0.9;
 
@@ -56,10 +57,14 @@ export async function skipEvents(
     if (found === null || !wanted.has(found) || planned.some(({ position }) => formatPosition(position) === found)) {
       throw poison;
     }
-    options.onStep(`The stream halts at ${found} (${poison.code}), an event of ${poison.table}.`);
+    options.onStep(`The stream halts at ${found} (${poison.code}), ${whatOf(poison.of)}.`);
     planned.push(await plan(config, poison, options));
   }
 }
+
+/** In words. */
+export const whatOf = ({ table, prefix }: PoisonOf): string =>
+  table === null ? `a message with prefix ${JSON.stringify(prefix)}` : `an event of ${table}`;
 
 /** What can be told without touching anything. */
 async function checkAhead(config: Config, positions: readonly Position[], signal: AbortSignal): Promise<void> {
@@ -135,13 +140,18 @@ async function runInto(
   }
 }
 
-/** Whether the table can be read again: not while a row of it is as large as what is left out. */
-async function plan(config: Config, { table, position }: PoisonEvent, options: SkipOptions): Promise<PlannedSkip> {
-  const whyNot = options.noSnapshot ? "it was not asked for" : await obstacle(config, table, options.signal);
+/** Whether the table can be read again: not while a row of it is like the one that is left out. */
+async function plan(config: Config, { of, position }: PoisonEvent, options: SkipOptions): Promise<PlannedSkip> {
+  const whyNot =
+    of.table === null
+      ? "it belongs to no table"
+      : options.noSnapshot
+        ? "it was not asked for"
+        : await obstacle(config, of.table, options.signal);
   const reread = whyNot === null;
   const what = `skipped ${formatPosition(position!)}: ${options.reason}`;
   const reason = reread ? `snapshot: ${what}; every row of the table follows` : what;
-  return { position: position!, table, reason, reread, whyNot };
+  return { position: position!, of, reason, reread, whyNot };
 }
 
 async function obstacle(config: Config, table: string, signal: AbortSignal): Promise<string | null> {
@@ -152,8 +162,14 @@ async function obstacle(config: Config, table: string, signal: AbortSignal): Pro
     const limit = await withKafka(config, async (kafka) =>
       Number((await topicConfig(kafka, topic)).get("max.message.bytes")),
     );
-    const text = `SELECT FROM ${quoteIdentifier(name.schema)}.${quoteIdentifier(name.table)} AS t
-                   WHERE octet_length(to_jsonb(t)::text) > $1 LIMIT 1`;
+    // No column's name, or it would stand for that column.
+    const row = quoteIdentifier("row of afterimage");
+    // Bytes that are not UTF-8 are an error of convert_from; other encodings have none that Postgres can't convert.
+    const text = `SELECT FROM ${quoteIdentifier(name.schema)}.${quoteIdentifier(name.table)} AS ${row}
+                   WHERE octet_length(to_jsonb(${row})::text) > $1
+                      OR (getdatabaseencoding() IN ('SQL_ASCII', 'UTF8')
+                          AND convert_from(convert_to(${row}::text, 'SQL_ASCII'), 'UTF8') IS NULL)
+                   LIMIT 1`;
     const largest = Math.floor(limit * OVERHEAD);
     const tooLarge = await withSql(
       config.postgres,
@@ -168,6 +184,9 @@ async function obstacle(config: Config, table: string, signal: AbortSignal): Pro
     return tooLarge ? `a row of it still has more than ${largest} bytes, and topic ${topic} takes ${limit}` : null;
   } catch (error) {
     signal.throwIfAborted();
+    if (codeOf(error) === CHARACTER_NOT_IN_REPERTOIRE) {
+      return "a row of it still holds bytes that are not UTF-8";
+    }
     return `it can't be told whether its rows fit topic ${topic} (${codeOf(error) ?? "unexpected"})`;
   }
 }

@@ -6,6 +6,7 @@ import type { Config } from "../config/config.ts";
 import { cancelStatement, closeSql, type PostgresSettings, withSql } from "../source/session.ts";
 import { waitUntilInactive } from "../source/slot.ts";
 import { checkStandby } from "../source/standby.ts";
+import { standbyName } from "../source/wal-retention.ts";
 import type { Connections } from "./connections.ts";
 import { keep, type Lost } from "./resources.ts";
 
@@ -16,7 +17,7 @@ export const slotServer = (postgres: Config["postgres"]): PostgresSettings =>
 export const slotFree = ({ postgres, stream }: Config, signal: AbortSignal): Promise<void> =>
   withSql(
     slotServer(postgres),
-    `afterimage ${stream} standby`,
+    standbyName(stream),
     (client) => waitUntilInactive(client, postgres.slot, signal),
     signal,
   );

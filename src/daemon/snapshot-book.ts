@@ -1,19 +1,14 @@
 // How far the snapshots are, as the next progress record will say, and what the stream says of their tables meanwhile.
 // Also the one who begins a snapshot when events alone don't lead to the table any more.
+
+import type { CapturedEvent } from "../capture/captured-event.ts";
 import type { CapturedTable } from "../capture/captured-table.ts";
-import type { CapturedEvent } from "../capture/sequencer.ts";
 import { keyToReadAgain, TableWatch } from "../capture/table-watch.ts";
 import type { TableSchema } from "../event/schema.ts";
-import {
-  type KeyRange,
-  type KeyTexts,
-  type SnapshotState,
-  type TableSnapshot,
-  WHOLE_TABLE,
-} from "../event/snapshot-state.ts";
+import { type KeyTexts, type SnapshotState, type TableSnapshot, WHOLE_TABLE } from "../event/snapshot-state.ts";
 import type { SnapshotSide } from "../pipeline/parts.ts";
-import { type Missed, missedError, whatWasMissed } from "./missed.ts";
-import { isBegun, nameOf, toBeRead, weigh } from "./table-snapshot.ts";
+import { type Missed, mayHoldMore, refuseWithout, whatWasMissed } from "./missed.ts";
+import { advanced, divided, isBegun, toBeRead, weigh } from "./table-snapshot.ts";
 
 export interface BookRules {
   readonly snapshot: "initial" | "never";
@@ -96,24 +91,25 @@ export class SnapshotBook implements SnapshotSide {
       this.#meet(table);
       return;
     }
-    // What is older tells nothing of the catalogue that is not known already.
-    const isOlder = schema.schema < before.schema;
-    const { rows, publicationRel } = before;
-    const former = this.#names.get(schema.oid);
-    const missed =
-      !isOlder && former !== undefined && former !== schema.table
-        ? ({ code: "TABLE_REPUBLISHED", why: `it was called ${former} before` } as const)
-        : whatWasMissed(before, isOlder ? { ...schema, rows, publicationRel } : schema);
+    const missed = this.#missedSince(before, schema);
     if (missed !== null) {
       refuseWithout(this.#rules, table, missed);
     }
-    if (missed !== null || !isOlder) {
+    if (missed !== null || schema.schema >= before.schema) {
       this.#know(schema);
       this.#keep(table);
     }
     if (missed !== null) {
       this.#begin(table, missed.why);
     }
+  }
+
+  /** Whether the table, as it is described here, has to be read anew once the stream has got there. */
+  isNews({ encoder: { schema } }: CapturedTable): boolean {
+    const before = this.#current.get(schema.table);
+    return (
+      before !== undefined && this.#seen.get(schema.table) !== schema && this.#missedSince(before, schema) !== null
+    );
   }
 
   note(event: CapturedEvent): void {
@@ -170,21 +166,31 @@ export class SnapshotBook implements SnapshotSide {
 
   /** A range of the table is read up to that key, or to its end (null). */
   advance(oid: number, upTo: KeyTexts | null, after: KeyTexts | null): void {
-    const { ranges } = this.get(oid)!;
-    const left = ranges.flatMap((range) =>
-      nameOf(range.upTo) !== nameOf(upTo) ? [range] : after === null ? [] : [{ after, upTo }],
-    );
-    this.change(oid, { ranges: left });
+    this.change(oid, { ranges: advanced(this.get(oid)!.ranges, upTo, after) });
   }
 
   /** Makes several ranges of one: `ends` are the last keys of all but the last of them, in order. */
   split(oid: number, upTo: KeyTexts | null, ends: readonly KeyTexts[]): void {
-    const { ranges } = this.get(oid)!;
-    const parts = ({ after }: KeyRange) =>
-      [...ends, upTo].map((end, at) => ({ after: at === 0 ? after : ends[at - 1]!, upTo: end }));
-    this.change(oid, {
-      ranges: ranges.flatMap((range) => (nameOf(range.upTo) === nameOf(upTo) ? parts(range) : [range])),
-    });
+    this.change(oid, { ranges: divided(this.get(oid)!.ranges, upTo, ends) });
+  }
+
+  /**
+   * Rows are about to be read in that order. With false their table begins again: what is left of it was kept in another
+   * one, where a key stands for other rows.
+   */
+  keepsOrder(oid: number, order: readonly string[]): boolean {
+    const entry = this.get(oid)!;
+    if (JSON.stringify(entry.order) === JSON.stringify(order)) {
+      return true;
+    }
+    if (entry.order === undefined && !isBegun(entry)) {
+      this.change(oid, { order });
+      return true;
+    }
+    this.#beginAgain(oid);
+    this.change(oid, { order });
+    this.notes.push(`Table ${entry.table} is read from its beginning again: its key is sorted otherwise now.`);
+    return false;
   }
 
   /** The snapshot of this table is over. */
@@ -207,19 +213,33 @@ export class SnapshotBook implements SnapshotSide {
     return this.#watches.get(oid) === watch;
   }
 
+  #missedSince(before: TableSchema, schema: TableSchema): Missed | null {
+    // What is older tells nothing of the catalogue that is not known already.
+    const isOlder = schema.schema < before.schema;
+    const { rows, publicationRel } = before;
+    const former = this.#names.get(schema.oid);
+    return !isOlder && former !== undefined && former !== schema.table
+      ? { code: "TABLE_REPUBLISHED", why: `it was called ${former} before` }
+      : whatWasMissed(before, isOlder ? { ...schema, rows, publicationRel } : schema);
+  }
+
   #readAgain(entry: TableSnapshot, key: string[]): void {
     const { oid } = entry;
     const weight = (this.#weights.get(oid) ?? weigh(entry.again)) + weigh([key]);
     if (weight > MOST_AGAIN) {
-      // What is read from here on sees all that is streamed by then.
-      this.#forget(oid);
-      this.change(oid, { ranges: [WHOLE_TABLE], again: [], rows: 0 });
+      this.#beginAgain(oid);
       return;
     }
     this.#weights.set(oid, weight);
     const noted = this.#noted.get(oid) ?? [];
     noted.push(key);
     this.#noted.set(oid, noted);
+  }
+
+  /** Behind the same gap: what is read from here on sees all that is streamed by then. */
+  #beginAgain(oid: number): void {
+    this.#forget(oid);
+    this.change(oid, { ranges: [WHOLE_TABLE], again: [], rows: 0 });
   }
 
   /** What was read of the table so far counts no more. */
@@ -272,26 +292,3 @@ export class SnapshotBook implements SnapshotSide {
     }
   }
 }
-
-/**
- * Whether a table that is met by its first row holds rows that the stream doesn't, though everything is published from
- * its making on: not when it has the file that it was made with. Of other new tables a start reads the rows.
- */
-function mayHoldMore({ publicationRel, oid, rows }: TableSchema): boolean {
-  return publicationRel === null && rows !== undefined && (rows.file !== oid || rows.filled.length > 0);
-}
-
-/** Throws when the table shall not be read anew, or has lost its key. */
-export function refuseWithout(
-  { onRewrite }: Pick<BookRules, "onRewrite">,
-  { encoder }: CapturedTable,
-  missed: Missed,
-): void {
-  const hasLostKey = missed.code === "KEY_CHANGED" && !encoder.hasKey;
-  if (hasLostKey || onRewrite === "halt") {
-    throw missedError(encoder.schema.table, missed, hasLostKey ? REMEDY_WITHOUT_KEY : undefined);
-  }
-}
-
-const REMEDY_WITHOUT_KEY =
-  "Rows without a key can't follow rows that have one in the same topic. Give it the key back, or rebuild the stream: afterimage drop STREAM --topics, then start.";

@@ -22,7 +22,8 @@ import { toBeRead } from "./table-snapshot.ts";
 
 /** A lock, or millions of dead rows, shall not hold up the start. */
 const LOOK_MS = 10_000;
-const TOO_LONG = "57014";
+/** It took longer; or the table, or its schema, has another name by now or is gone. */
+const UNSEEN = new Set(["57014", "42P01", "3F000"]);
 
 /** `all`: empty tables too, since views may hold rows of them. Throws SNAPSHOT_NOT_ALLOWED. */
 export async function planSnapshots(
@@ -87,7 +88,7 @@ async function isEmpty(client: pg.Client, { encoder }: CapturedTable): Promise<b
     const { rows } = await client.query(`SELECT EXISTS (SELECT FROM ${name}) AS filled`);
     return !rows[0].filled;
   } catch (error) {
-    if (errorCode(error) === TOO_LONG) {
+    if (UNSEEN.has(errorCode(error) ?? "")) {
       return false; // reading it will tell
     }
     throw errorCode(error) === "42501" ? notAllowedToRead({ schema, table }, client.user, error) : error;

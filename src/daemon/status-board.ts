@@ -3,10 +3,12 @@ import type { Config } from "../config/config.ts";
 import type { AfterimageError } from "../errors.ts";
 import { formatLsn } from "../event/lsn.ts";
 import type { Progress } from "../event/progress.ts";
+import { PublishedCounts } from "../pipeline/published-counts.ts";
 import type { Lifecycle } from "./lifecycle.ts";
-import type { DaemonStatus, ReportedError, WalStatus } from "./status.ts";
+import type { DaemonStatus, ReportedError } from "./status.ts";
 import type { Lag, StreamSession } from "./stream-session.ts";
 import { UnreachedLooks } from "./unreached-looks.ts";
+import type { WalGuard } from "./wal-guard.ts";
 
 const TICK_MS = 1_000;
 /** Ticks between two looks at the topics. */
@@ -15,6 +17,8 @@ const VERIFY_EVERY = 5;
 const STALE_MS = 3_000;
 /** Ticks that `eventsPerSecond` spans. */
 const RATE_TICKS = 10;
+/** Errors that are remembered. */
+const ERRORS_KEPT = 10;
 
 const NO_SNAPSHOT = "Rows that a table held before it was captured are not read (snapshot: never).";
 
@@ -26,15 +30,20 @@ export class StatusBoard {
   #progress: Progress | null = null;
   #lag: Lag | null = null;
   readonly #unreached = new UnreachedLooks();
-  #lastError: ReportedError | null = null;
-  #tables: DaemonStatus["tables"] = [];
-  #publishedBefore = 0;
+  readonly #walLimits: Config["walGuard"];
+  /** The latest first. */
+  #errors: readonly ReportedError[] = [];
+  readonly #errorCounts = new Map<string, number>();
+  #tables: StreamSession["tables"] = [];
+  /** By sessions that are over. */
+  readonly #publishedBefore = new PublishedCounts();
   #messagesBefore: DaemonStatus["messages"] = null;
   #counts: { at: number; events: number }[] = [];
 
-  constructor({ stream, snapshot }: Pick<Config, "stream" | "snapshot">, version: string) {
+  constructor({ stream, snapshot, walGuard }: Pick<Config, "stream" | "snapshot" | "walGuard">, version: string) {
     this.#stream = stream;
     this.#version = version;
+    this.#walLimits = walGuard;
     this.notes = snapshot === "never" ? [NO_SNAPSHOT] : [];
   }
 
@@ -47,7 +56,7 @@ export class StatusBoard {
       this.#progress = this.#session.progress;
       this.#tables = this.#session.tables;
       this.#messagesBefore = this.#messages();
-      this.#publishedBefore += this.#session.publishedEvents;
+      this.#publishedBefore.merge(this.#session.published);
       this.#session = null;
     }
     this.#lag = null;
@@ -62,7 +71,10 @@ export class StatusBoard {
   }
 
   failed({ code, message, advice }: AfterimageError): void {
-    this.#lastError = { code, message, advice, at: new Date().toISOString() };
+    // What comes again with every attempt takes one place.
+    const others = this.#errors.filter((error) => error.code !== code || error.message !== message);
+    this.#errors = [{ code, message, advice, at: new Date().toISOString() }, ...others].slice(0, ERRORS_KEPT);
+    this.#errorCounts.set(code, (this.#errorCounts.get(code) ?? 0) + 1);
   }
 
   /**
@@ -113,8 +125,9 @@ export class StatusBoard {
     }
   }
 
-  status(lifecycle: Lifecycle, wal: WalStatus | null): DaemonStatus {
+  status(lifecycle: Lifecycle, guard: Pick<WalGuard, "status" | "standbyDaemons">): DaemonStatus {
     const progress = this.#session?.progress ?? this.#progress;
+    const { bytes, transactions, seconds, byTopic } = this.#published();
     return {
       version: this.#version,
       pid: process.pid,
@@ -132,14 +145,22 @@ export class StatusBoard {
         },
       },
       lag: this.#lagNow(progress),
-      wal,
+      wal: guard.status,
       eventsPerSecond: this.#rate(),
       eventsPublished: this.#events(),
+      transactions: { published: transactions, bytes, seconds },
       snapshot: this.#session?.snapshots ?? [],
-      tables: this.#session?.tables ?? this.#tables,
+      tables: (this.#session?.tables ?? this.#tables).map((each) => ({
+        ...each,
+        events: byTopic.get(each.topic) ?? 0,
+      })),
       messages: this.#messages(),
       notes: this.notes,
-      lastError: this.#lastError,
+      lastError: this.#errors[0] ?? null,
+      errors: this.#errors,
+      errorCounts: Object.fromEntries(this.#errorCounts),
+      walGuard: this.#walLimits,
+      standbyDaemons: guard.standbyDaemons,
     };
   }
 
@@ -158,7 +179,16 @@ export class StatusBoard {
   }
 
   #events(): number {
-    return this.#publishedBefore + (this.#session?.publishedEvents ?? 0);
+    return this.#publishedBefore.events + (this.#session?.published.events ?? 0);
+  }
+
+  #published(): PublishedCounts {
+    const all = new PublishedCounts();
+    all.merge(this.#publishedBefore);
+    if (this.#session !== null) {
+      all.merge(this.#session.published);
+    }
+    return all;
   }
 
   #messages(): DaemonStatus["messages"] {

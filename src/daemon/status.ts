@@ -22,6 +22,13 @@ export interface ReportedError {
   readonly at: string;
 }
 
+export interface CapturedTable {
+  readonly table: string;
+  readonly topic: string;
+  /** Published since the start; a barrier counts once. */
+  readonly events: number;
+}
+
 /** A table whose snapshot is not over. */
 export interface SnapshotStatus {
   readonly table: string;
@@ -82,12 +89,22 @@ export interface DaemonStatus {
   /** Over the last 10 s. */
   readonly eventsPerSecond: number;
   readonly eventsPublished: number;
+  /** Kafka transactions since the start: how many, what they held, and how many seconds Kafka took for them. */
+  readonly transactions: { readonly published: number; readonly bytes: number; readonly seconds: number };
   /** Tables whose snapshot is not over, in their order. */
   readonly snapshot: readonly SnapshotStatus[];
-  readonly tables: readonly { readonly table: string; readonly topic: string }[];
+  readonly tables: readonly CapturedTable[];
   /** Since the start; null while none are published. `notTransactional` ones have no place in the stream. */
   readonly messages: { readonly topic: string; readonly published: number; readonly notTransactional: number } | null;
   /** What the operator should know though it stops nothing, such as rows older than the slot. */
   readonly notes: readonly string[];
   readonly lastError: ReportedError | null;
+  /** Errors that it went on after, or halted with; the latest first, at most ten, each message once. */
+  readonly errors: readonly ReportedError[];
+  /** How often there was one of each code since the start. */
+  readonly errorCounts: Readonly<Record<string, number>>;
+  /** Sizes of `wal.retainedBytes` from which on the guard speaks up; `giveUp` null: never. */
+  readonly walGuard: { readonly warn: number; readonly alert: number; readonly giveUp: number | null };
+  /** Daemons of this stream that stand by, this one included when it does; null while the server can't be asked. */
+  readonly standbyDaemons: number | null;
 }

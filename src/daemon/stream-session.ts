@@ -26,7 +26,7 @@ import { ensureSlot, streamLost } from "./open-slot.ts";
 import { kafkaSettings } from "./preflight-kafka.ts";
 import { type Asked, keep, type Lost, nothingLost, openSource } from "./resources.ts";
 import { endWith } from "./shutdown-drain.ts";
-import { encoderWithout } from "./skip-snapshots.ts";
+import { encodingWithout } from "./skip-snapshots.ts";
 import { cancelMaking, connectStandby, slotServer } from "./slot-server.ts";
 import { readUnread } from "./snapshot-plan.ts";
 import type { SnapshotRequests } from "./snapshot-requests.ts";
@@ -160,7 +160,7 @@ export class StreamSession {
         }
         return progress.resolver.resolve(relation);
       },
-      encode: encoderWithout(skips, progress.snapshots),
+      ...encodingWithout(skips, progress.snapshots),
       images,
       messages: progress.messages,
       publish: async (batch) => {
@@ -215,8 +215,8 @@ export class StreamSession {
     return this.#parts.progress.messages?.status ?? null;
   }
 
-  get publishedEvents(): number {
-    return this.#parts.pipeline.publishedEvents;
+  get published(): Pipeline["published"] {
+    return this.#parts.pipeline.published;
   }
 
   /** Commit time of the oldest transaction that was received and is not published yet. */
@@ -262,7 +262,7 @@ export class StreamSession {
   }
 
   readRetention(): Promise<WalRetention | null> {
-    return readRetention(this.#parts.holder, this.#parts.slot);
+    return readRetention(this.#parts.holder, this.#parts.slot, this.progress.stream);
   }
 
   /** Ends at once; what is not published is sent again next time, if the slot is kept. */

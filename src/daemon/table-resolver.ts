@@ -10,6 +10,7 @@ import { holdsSameRows, type RowsState, type TableSchema } from "../event/schema
 import type { Relation } from "../pgoutput/messages.ts";
 import type { Topics } from "../sink/topics.ts";
 import { describeTable, type PublishedTable, readTypeNames, type TableDescription } from "../source/catalog.ts";
+import { readMadeTypes } from "../source/made-types.ts";
 import { readRowsStates } from "../source/rows-state.ts";
 import { CAPTURE_ENDED, renamed } from "./continuity.ts";
 import { readFormerKey } from "./former-key.ts";
@@ -101,7 +102,9 @@ export class TableResolver {
     this.#checkName(name, relation.oid);
     const keyless = matchesTable(this.#selection.keyless, relation.schema, relation.table);
     const facts = described === null ? null : { ...described, rows };
-    const former = await this.#formerKey(relation, described);
+    // A table that nothing was ever recorded of, and that is gone: nobody can tell its key any more, nor will anybody miss it.
+    const unknown = described === null && previous === null ? [] : null;
+    const former = (await this.#formerKey(relation, described)) ?? unknown;
     const same = previous?.oid === relation.oid ? previous : null;
     let shape = shapeOf(relation, facts, same, typeNames, keyless, former);
     if (keepKey && previous !== null && keyOf(previous).join("\0") !== keyOf(shape).join("\0")) {
@@ -109,6 +112,7 @@ export class TableResolver {
       const { publicationRel } = shape;
       shape = { table, oid, publicationRel, identity, readAt, rows, columns };
     }
+    shape = { ...shape, types: await this.#madeTypesOf(shape) };
     const topicName = this.#topics.nameOf(relation.schema, relation.table);
     if (previous === null) {
       await this.#topics.checkUnused(topicName);
@@ -142,7 +146,13 @@ export class TableResolver {
   async observed(schema: TableSchema, publicationRel: number | null, rows: RowsState): Promise<Resolution> {
     const name = parseTableName(schema.table);
     const topic = await this.#topics.ensureTable(this.#topics.nameOf(name.schema, name.table));
-    const version = this.#versionOf({ ...schema, publicationRel: publicationRel ?? schema.publicationRel, rows });
+    const types = await this.#madeTypesOf(schema);
+    const version = this.#versionOf({
+      ...schema,
+      publicationRel: publicationRel ?? schema.publicationRel,
+      rows,
+      types,
+    });
     return { encoder: new RowEncoder(version), topic: topic.name, partitions: topic.partitions };
   }
 
@@ -173,6 +183,13 @@ export class TableResolver {
       }
     }
     return { ended, renewed };
+  }
+
+  #madeTypesOf({ columns }: Pick<TableSchema, "columns">): Promise<TableSchema["types"]> {
+    return readMadeTypes(
+      this.#client,
+      columns.map(({ oid }) => oid),
+    );
   }
 
   /** What tells rows apart that came before the key of the catalogue, as far as it was recorded or can be found out. */

@@ -1,6 +1,6 @@
 // One table's entry in the book of snapshots: as it begins, and what can be told from it.
 import type { CapturedTable } from "../capture/captured-table.ts";
-import { type KeyTexts, type TableSnapshot, WHOLE_TABLE } from "../event/snapshot-state.ts";
+import { type KeyRange, type KeyTexts, type TableSnapshot, WHOLE_TABLE } from "../event/snapshot-state.ts";
 
 /** A key, and so a range of a table, by name. */
 export const nameOf = (key: KeyTexts | null): string => JSON.stringify(key);
@@ -9,6 +9,17 @@ export const nameOf = (key: KeyTexts | null): string => JSON.stringify(key);
 export function isBegun({ ranges, rows }: TableSnapshot): boolean {
   const [first] = ranges;
   return rows > 0 || ranges.length !== 1 || first!.after !== null || first!.upTo !== null;
+}
+
+/** The range that ends there is read up to `after`, or to its end (null). */
+export const advanced = (ranges: readonly KeyRange[], upTo: KeyTexts | null, after: KeyTexts | null): KeyRange[] =>
+  ranges.flatMap((range) => (nameOf(range.upTo) !== nameOf(upTo) ? [range] : after === null ? [] : [{ after, upTo }]));
+
+/** The range that ends there as several: `ends` are the last keys of all but the last of them, in order. */
+export function divided(ranges: readonly KeyRange[], upTo: KeyTexts | null, ends: readonly KeyTexts[]): KeyRange[] {
+  const parts = ({ after }: KeyRange) =>
+    [...ends, upTo].map((end, at) => ({ after: at === 0 ? after : ends[at - 1]!, upTo: end }));
+  return ranges.flatMap((range) => (nameOf(range.upTo) === nameOf(upTo) ? parts(range) : [range]));
 }
 
 /** Characters of keys, which stand in every progress record. */

@@ -104,7 +104,9 @@ async function makePublication(
   }
   const name = `${TAIL_PREFIX}${randomBytes(4).toString("hex")}`;
   await holdTailPublication(client, name);
-  await createPublication(client, name, usable);
+  if (!(await createPublication(client, name, usable))) {
+    return makePublication(client, patterns, version, output); // a table went meanwhile
+  }
   const made = await readPublication(client, name);
   return { name, oid: made!.oid, tables: usable.length, temporary: true };
 }

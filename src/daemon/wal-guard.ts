@@ -35,6 +35,8 @@ export class WalGuard {
   #saidFailover = false;
   /** As it was seen last; null while the server can't be asked. */
   status: WalStatus | null = null;
+  /** Daemons of the stream that stand by; null likewise. */
+  standbyDaemons: number | null = null;
 
   constructor(parts: GuardParts) {
     this.#parts = parts;
@@ -55,11 +57,12 @@ export class WalGuard {
       withSql(
         slotServer(postgres),
         `afterimage ${stream} wal guard`,
-        (client) => readRetention(client, postgres.slot),
+        (client) => readRetention(client, postgres.slot, stream),
         signal,
       );
     // Whoever streams or tries to says what is wrong with the server.
     const retention = await (ask() ?? afresh()).catch(() => null);
+    this.standbyDaemons = retention?.standbyDaemons ?? null;
     if (retention === null || signal.aborted) {
       this.status = null;
       return;

@@ -128,6 +128,21 @@ export function opensSnapshot(gap: GapEvent): boolean {
   return gap.reason.startsWith(SNAPSHOT_REASON);
 }
 
+/**
+ * What stands as `table` in the gap of a message that was left out. No table is called so: their names have two parts.
+ */
+export const MESSAGES = "messages";
+
+/** The reason of such a gap. */
+export const messageGapReason = (prefix: string, reason: string): string =>
+  `message ${JSON.stringify(prefix)}: ${reason}`;
+
+/** The prefix of the message that a gap stands for; null for the gap of a table. */
+export function skippedPrefix({ table, reason }: GapEvent): string | null {
+  const quoted = table === MESSAGES ? /^message ("(?:[^"\\]|\\.)*"): /.exec(reason) : null;
+  return quoted === null ? null : JSON.parse(quoted[1]!);
+}
+
 /** `Old`: what a delete tells of the row, all of it or its key alone. */
 export type RowEvent<Row = WireRow, Key = WireRow, Old = WireRow> =
   | InsertEvent<Row, Key>
@@ -142,6 +157,10 @@ export type ChangeEvent<Row = WireRow, Key = WireRow, Old = WireRow> =
   | RowEvent<Row, Key, Old>
   | MessageEvent
   | BarrierEvent;
+
+/** The table in whose topic an event stands; null for that of messages. */
+export const topicTableOf = (event: ChangeEvent): string | null =>
+  event.operation === "gap" && event.table === MESSAGES ? null : event.table;
 
 export type Operation = ChangeEvent["operation"];
 

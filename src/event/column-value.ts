@@ -8,6 +8,18 @@ export const UNCHANGED: unique symbol = Symbol("unchanged");
 /** Postgres's text output under the pinned session settings, SQL NULL, or `UNCHANGED`. */
 export type ColumnValue = string | null | typeof UNCHANGED;
 
+// No text of Postgres's holds this character.
+const UNDECODABLE = "\0";
+
+/**
+ * What stands for a value whose bytes are not UTF-8 until its event is left out; two of them are equal when their bytes
+ * are. Never to be published.
+ */
+export const undecodableValue = (bytes: Buffer): string => UNDECODABLE + bytes.toString("latin1");
+
+export const isUndecodable = (value: ColumnValue): boolean =>
+  typeof value === "string" && value.startsWith(UNDECODABLE);
+
 /**
  * How the text of a type becomes JSON: `literal` types are valid JSON as Postgres writes them, `plain` ones become a
  * string with nothing in it to be escaped.

@@ -1,6 +1,6 @@
 // Change events to and from their JSON, wire version 1. The field order is part of the contract and pinned by a test.
 import { AfterimageError } from "../errors.ts";
-import type { ChangeEvent, Operation } from "./change-event.ts";
+import { type ChangeEvent, MESSAGES, messageGapReason, type Operation } from "./change-event.ts";
 import { problemOf } from "./envelope-check.ts";
 import { formatLsn, type Lsn } from "./lsn.ts";
 import { type EmittedMessage, encodeContent } from "./message.ts";
@@ -8,7 +8,7 @@ import type { RowEncoder, RowValues } from "./row-encoder.ts";
 
 // What `afterimage-cdc/event` offers beside this file's own: the types of events, and positions.
 export type * from "./change-event.ts";
-export { emptiesTable, isBarrier, opensSnapshot } from "./change-event.ts";
+export { emptiesTable, isBarrier, opensSnapshot, skippedPrefix } from "./change-event.ts";
 export { formatLsn, type Lsn, parseLsn } from "./lsn.ts";
 export { messageBytes } from "./message.ts";
 export { comparePositions, type Position } from "./position.ts";
@@ -110,6 +110,18 @@ export function encodeSkipped(
   place: EnvelopePlace,
 ): string {
   return `${open("gap", table.tableJson, "null", "null", "null")}${source(transaction, place, null)},"reason":${JSON.stringify(reason)},"copies":${copies}}`;
+}
+
+/** The same for a message that is left out. */
+export function encodeSkippedMessage(
+  prefix: string,
+  reason: string,
+  copies: number,
+  transaction: EnvelopeTransaction,
+  place: EnvelopePlace,
+): string {
+  const why = JSON.stringify(messageGapReason(prefix, reason));
+  return `${open("gap", `"${MESSAGES}"`, "null", "null", "null")}${source(transaction, place, null)},"reason":${why},"copies":${copies}}`;
 }
 
 /** The JSON of a message, which belongs to no table. */

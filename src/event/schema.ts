@@ -40,6 +40,31 @@ export interface RowsState {
   readonly enums: Readonly<Record<string, readonly string[]>>;
 }
 
+interface MadeTypeBase {
+  readonly oid: number;
+  /** With its schema. */
+  readonly name: string;
+}
+
+/**
+ * What a type that somebody made is made of. OIDs of what is not among the record's `types` are built-in ones, or those of
+ * types that are opaque here (enums, and base types of extensions).
+ */
+export type MadeType = MadeTypeBase &
+  (
+    | { readonly kind: "composite"; readonly attributes: readonly TypeAttribute[] }
+    | { readonly kind: "array"; readonly element: number; readonly delimiter: string }
+    | { readonly kind: "domain"; readonly base: number }
+    | { readonly kind: "range" | "multirange"; readonly bound: number }
+  );
+
+export interface TypeAttribute {
+  readonly name: string;
+  /** The type's name, with its schema when that is not pg_catalog. */
+  readonly type: string;
+  readonly oid: number;
+}
+
 export interface TableSchema {
   /**
    * What an event's `schema` field refers to; unique in the stream, from 1. Given when a shape is met and written with its
@@ -60,6 +85,11 @@ export interface TableSchema {
   /** Absent in records of versions that did not keep it. */
   readonly rows?: RowsState | undefined;
   readonly columns: readonly ColumnSchema[];
+  /**
+   * Where a composite type is among the columns' types, or within them: how they are made, by OID. Absent elsewhere, and
+   * in records of versions that did not keep it.
+   */
+  readonly types?: readonly MadeType[] | undefined;
 }
 
 /** The JSON of a schema record; written in one fixed order, without spaces. */
@@ -76,6 +106,7 @@ export function encodeSchema(schema: TableSchema): string {
     readAt: formatLsn(schema.readAt),
     rows: schema.rows,
     columns,
+    types: schema.types,
   });
 }
 

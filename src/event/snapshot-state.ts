@@ -25,6 +25,11 @@ export interface TableSnapshot {
    * read before the stream has passed that.
    */
   readonly behind?: boolean;
+  /**
+   * By which columns its rows are sorted: name, type and collation of each (`id:23:0`), as the first rows were read.
+   * Absent before that, and in records of versions that did not keep it.
+   */
+  readonly order?: readonly string[];
   /** What is still to be read, at most as many as there were connections; when there is none, only `again` is left. */
   readonly ranges: readonly KeyRange[];
   /** Keys that have to be read again, since what was read of them is older than an event that left values out. */
@@ -45,12 +50,13 @@ export function snapshotField(state: SnapshotState): unknown {
   if (state.length === 0) {
     return null;
   }
-  const tables = state.map(({ table, oid, where, since, behind, ranges, again, rows, estimate }) => ({
+  const tables = state.map(({ table, oid, where, since, behind, order, ranges, again, rows, estimate }) => ({
     table,
     oid,
     where,
     since,
     behind: behind === true ? true : undefined,
+    order,
     ranges: ranges.map(({ after, upTo }) => ({ after, upTo })),
     again,
     rows,

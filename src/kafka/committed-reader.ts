@@ -28,6 +28,8 @@ export interface FetchOptions {
   readonly maxBytes?: number;
   /** How long a broker may wait when nothing new is there; 500 ms by default. */
   readonly maxWaitMs?: number;
+  /** Also what is open or was aborted, which nobody else may take for read. */
+  readonly uncommitted?: boolean;
 }
 
 /**
@@ -44,6 +46,7 @@ export async function fetchPartitions(
     maxWaitMs: options.maxWaitMs ?? 500,
     maxBytes: options.maxBytes ?? 50 * 1024 * 1024,
     maxBytesPerPartition: options.maxBytesPerPartition ?? 1024 * 1024,
+    uncommitted: options.uncommitted ?? false,
   };
   return untilAnswered(new Deadline(connection.requestTimeoutMs), async () => {
     const leaders = await connection.leadersOf(positions);

@@ -2,6 +2,7 @@
 // message is an error with a code and never a read beyond its end.
 import { isUtf8 } from "node:buffer";
 import { AfterimageError } from "../errors.ts";
+import { undecodableValue } from "../event/column-value.ts";
 
 // Node's own slicing method behind `toString`, without its argument handling: called once for every column.
 type SlicedBuffer = Buffer & { utf8Slice(start: number, end: number): string };
@@ -9,6 +10,7 @@ type SlicedBuffer = Buffer & { utf8Slice(start: number, end: number): string };
 export class ByteReader {
   readonly #bytes: SlicedBuffer;
   #offset = 0;
+  #undecodable: AfterimageError | null = null;
 
   constructor(bytes: Buffer) {
     this.#bytes = bytes as SlicedBuffer;
@@ -54,19 +56,32 @@ export class ByteReader {
     return text;
   }
 
+  /** TEXT_UNDECODABLE when `value` has met such bytes; null otherwise. */
+  get undecodable(): AfterimageError | null {
+    return this.#undecodable;
+  }
+
   /** `length` bytes of UTF-8. Throws TEXT_UNDECODABLE rather than replace bytes with U+FFFD. */
   text(length: number): string {
+    return this.#text(length) ?? raise(undecodable());
+  }
+
+  /** The same of a row's value; bytes that are not UTF-8 give what `isUndecodable` knows. */
+  value(length: number): string {
+    const start = this.#offset;
+    const text = this.#text(length);
+    if (text !== null) {
+      return text;
+    }
+    this.#undecodable = undecodable();
+    return undecodableValue(this.#bytes.subarray(start, start + length));
+  }
+
+  #text(length: number): string | null {
     const start = this.#take(length);
     const text = this.#bytes.utf8Slice(start, start + length);
     // The replacement character is either in the data or stands for an invalid byte; only then look closer.
-    if (text.includes("\ufffd") && !isUtf8(this.#bytes.subarray(start, start + length))) {
-      throw new AfterimageError(
-        "TEXT_UNDECODABLE",
-        "Postgres sent bytes that are not UTF-8; the database's encoding is probably SQL_ASCII.",
-        'Mend the row\'s bytes (SQL_ASCII databases accept any), or exclude the table with "!schema.table" and start the stream anew.',
-      );
-    }
-    return text;
+    return text.includes("\ufffd") && !isUtf8(this.#bytes.subarray(start, start + length)) ? null : text;
   }
 
   /** A copy of `length` bytes: the driver reuses the buffer behind a message. */
@@ -90,6 +105,18 @@ export class ByteReader {
     this.#offset = start + length;
     return start;
   }
+}
+
+function undecodable(): AfterimageError {
+  return new AfterimageError(
+    "TEXT_UNDECODABLE",
+    "Postgres sent bytes that are not UTF-8; the database's encoding is probably SQL_ASCII.",
+    'Correct the row\'s bytes, so that it does not come again (SQL_ASCII databases accept any), or exclude the table with "!schema.table" and start the stream anew.',
+  );
+}
+
+function raise(error: Error): never {
+  throw error;
 }
 
 export function malformed(why: string): AfterimageError {

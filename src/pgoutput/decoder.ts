@@ -24,12 +24,13 @@ const BYTE = {
   unchanged: 0x75,
 } as const;
 
-/** Decodes one message. Throws PGOUTPUT_MALFORMED or TEXT_UNDECODABLE. */
+/** Decodes one message. Throws PGOUTPUT_MALFORMED, or TEXT_UNDECODABLE where a name is not UTF-8. */
 export function decodeMessage(bytes: Buffer): PgoutputMessage {
   const reader = new ByteReader(bytes);
   const message = readMessage(reader);
   reader.end();
-  return message;
+  const { undecodable } = reader;
+  return undecodable === null ? message : ({ ...message, undecodable } as PgoutputMessage);
 }
 
 function readMessage(reader: ByteReader): PgoutputMessage {
@@ -157,7 +158,7 @@ function readTuple(reader: ByteReader): Tuple {
     const kind = reader.uint8();
     switch (kind) {
       case BYTE.text:
-        values.push(reader.text(reader.uint32()));
+        values.push(reader.value(reader.uint32()));
         break;
       case BYTE.null:
         values.push(null);

@@ -1,5 +1,6 @@
 // The messages of pgoutput, protocol version 1.
 // https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
+import type { AfterimageError } from "../errors.ts";
 import type { ColumnValue } from "../event/column-value.ts";
 import type { Lsn } from "../event/lsn.ts";
 import type { ReplicaIdentity } from "../event/schema.ts";
@@ -59,13 +60,18 @@ export interface OldTuple {
   readonly values: Tuple;
 }
 
-export interface Insert {
+interface RowMessage {
+  /** TEXT_UNDECODABLE when a value's bytes are not UTF-8; such values are as `isUndecodable` knows them. */
+  readonly undecodable?: AfterimageError;
+}
+
+export interface Insert extends RowMessage {
   readonly kind: "insert";
   readonly relation: number;
   readonly new: Tuple;
 }
 
-export interface Update {
+export interface Update extends RowMessage {
   readonly kind: "update";
   readonly relation: number;
   /** Null when the identity columns did not change and the identity is not FULL. */
@@ -73,7 +79,7 @@ export interface Update {
   readonly new: Tuple;
 }
 
-export interface Delete {
+export interface Delete extends RowMessage {
   readonly kind: "delete";
   readonly relation: number;
   readonly old: OldTuple;

@@ -1,7 +1,9 @@
 // What the pipeline is made of: the socket, the catalogue, Kafka, and whoever reads tables beside the stream.
+
+import type { CapturedEvent } from "../capture/captured-event.ts";
 import type { CapturedTable, MessageRoute } from "../capture/captured-table.ts";
 import type { Resolution } from "../capture/relation-cache.ts";
-import type { CapturedEvent, ResumePoint } from "../capture/sequencer.ts";
+import type { ResumePoint } from "../capture/sequencer.ts";
 import type { Lsn } from "../event/lsn.ts";
 import type { Progress } from "../event/progress.ts";
 import type { SnapshotState } from "../event/snapshot-state.ts";
@@ -47,6 +49,8 @@ export interface PipelineParts {
   /** Looks a relation up in the catalogue, makes its topic and numbers its schema. */
   readonly resolve: (relation: Relation) => Promise<Resolution>;
   readonly encode: (event: CapturedEvent) => EncodedEvent;
+  /** The gap in the place of an event that is left out; null for all others. */
+  readonly leaveOut?: (event: CapturedEvent) => EncodedEvent | null;
   /** Commits a batch in Kafka; resolves once it is durable. */
   readonly publish: (batch: PublishableBatch) => Promise<Progress>;
   /** Tells Postgres that everything up to here is safe. */

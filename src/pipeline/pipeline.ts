@@ -1,17 +1,21 @@
 // The one loop: WAL frames in, Kafka transactions out, confirmations back. Everything flows one way; what is confirmed
 // is what `publish` resolved with, never what was merely received.
+
+import type { CapturedEvent } from "../capture/captured-event.ts";
 import { RelationCache, type Resolution } from "../capture/relation-cache.ts";
-import { type CapturedEvent, Sequencer } from "../capture/sequencer.ts";
+import { Sequencer } from "../capture/sequencer.ts";
 import type { Lsn } from "../event/lsn.ts";
 import { failpoint } from "../failpoint.ts";
 import { decodeMessage } from "../pgoutput/decoder.ts";
 import type { PgoutputMessage, Relation } from "../pgoutput/messages.ts";
 import { BatchAssembler } from "./batch.ts";
 import { ByteBudget } from "./byte-budget.ts";
+import { encodeCaptured } from "./encode-captured.ts";
 import { FrameQueue, LARGE_FRAME_BYTES } from "./frame-queue.ts";
 import { NO_SNAPSHOT, type PipelineParts, type SnapshotSide } from "./parts.ts";
 import { type BuildEvents, Placements } from "./placements.ts";
 import { PublishLoop } from "./publish-loop.ts";
+import { PublishedCounts } from "./published-counts.ts";
 
 /** Batches held at most: one being published and one being filled. */
 const BATCHES_HELD = 2;
@@ -20,6 +24,8 @@ const BATCHES_HELD = 2;
 const DRAIN_MS = 5_000;
 
 export class Pipeline {
+  /** Of what was committed in Kafka since the start of this run. */
+  readonly published = new PublishedCounts();
   readonly #parts: PipelineParts;
   readonly #snapshot: SnapshotSide;
   readonly #relations = new RelationCache();
@@ -31,7 +37,6 @@ export class Pipeline {
   readonly #ended = Promise.withResolvers<void>();
   #positionFound = false;
   #over = false;
-  #published = 0;
 
   constructor(parts: PipelineParts) {
     this.#parts = parts;
@@ -50,8 +55,8 @@ export class Pipeline {
     this.#loop = new PublishLoop(
       {
         publish: parts.publish,
-        published: (progress, batch) => {
-          this.#published += batch.events.length;
+        published: (progress, batch, milliseconds) => {
+          this.published.add(batch, milliseconds);
           if (this.#positionFound) {
             parts.confirm(progress.endLsn);
           }
@@ -89,11 +94,6 @@ export class Pipeline {
         this.#passed(walEnd);
       },
     );
-  }
-
-  /** Events committed in Kafka since the start of this run. */
-  get publishedEvents(): number {
-    return this.#published;
   }
 
   /** Commit time of the oldest transaction that was received and is not published yet. */
@@ -177,11 +177,9 @@ export class Pipeline {
   }
 
   #add(captured: CapturedEvent): void {
-    const event = this.#parts.images?.complete(captured) ?? captured;
-    this.#snapshot.note(event);
-    const encoded = this.#parts.encode(event);
+    const encoded = encodeCaptured(captured, this.#parts, this.#snapshot);
     this.#budget.take(encoded.bytes);
-    this.#loop.add(encoded, event.transaction, event.index, event.last);
+    this.#loop.add(encoded, captured);
   }
 
   /** The server has sent everything that ends at or below it; inside a transaction that is not all handed over. */

@@ -1,4 +1,5 @@
 // Captured events → the records a batch holds: JSON text, record key and partition.
+import type { AfterimageError } from "../errors.ts";
 import {
   type EnvelopePlace,
   type EnvelopeTransaction,
@@ -10,6 +11,7 @@ import {
 import type { EmittedMessage } from "../event/message.ts";
 import type { RowEncoder } from "../event/row-encoder.ts";
 import { partitionOf } from "../kafka/murmur2.ts";
+import { refuseUndecodable } from "./poison.ts";
 
 /** What the encoder needs of a captured event. */
 export type EncodableEvent = EncodableChange | EncodableMessage;
@@ -18,6 +20,8 @@ export interface EncodableChange extends EnvelopePlace {
   readonly table: { readonly encoder: RowEncoder; readonly topic: string; readonly partitions: number };
   readonly change: RowChange | { readonly operation: "truncate" };
   readonly transaction: EnvelopeTransaction;
+  /** TEXT_UNDECODABLE when values that Postgres sent with it are not UTF-8. */
+  readonly undecodable?: AfterimageError;
 }
 
 export interface EncodableMessage extends EnvelopePlace {
@@ -44,6 +48,7 @@ export interface EncodedEvent {
 /** Length of a record's framing and of the object that holds it; rounded up. */
 export const OVERHEAD_BYTES = 100;
 
+/** Throws PoisonEvent when a value of it is not UTF-8. */
 export function encodeEvent(event: EncodableEvent): EncodedEvent {
   return event.table === null ? encodeEmitted(event) : encodeChange(event);
 }
@@ -67,6 +72,7 @@ function encodeEmitted(event: EncodableMessage): EncodedEvent {
 
 function encodeChange(event: EncodableChange): EncodedEvent {
   const { encoder, topic, partitions } = event.table;
+  refuseUndecodable(event);
   const { change } = event;
   const shared = { encoder, topic, sequence: event.sequence };
   if (change.operation === "truncate") {

@@ -28,24 +28,48 @@ export async function holdsProgress(connection: KafkaConnection, stream: string)
  */
 export async function readSchemas(connection: KafkaConnection, topic: string): Promise<TableSchema[]> {
   const schemas: TableSchema[] = [];
-  const { earliest, lastStable } = await fetchOffsets(connection, topic, 0);
+  for await (const json of valuesOf(connection, topic, false)) {
+    schemas.push(parseSchema(json));
+  }
+  return schemas;
+}
+
+/**
+ * Kafka's ids of the topics that schema records name, those that are open or were aborted included. What is no schema
+ * record is passed over: `readSchemas` tells of it where it counts. Throws as `readSchemas`.
+ */
+export async function readTopicIds(connection: KafkaConnection, topic: string): Promise<Set<string>> {
+  const ids = new Set<string>();
+  for await (const json of valuesOf(connection, topic, true)) {
+    try {
+      ids.add(parseSchema(json).topicId);
+    } catch {
+      // As said above.
+    }
+  }
+  return ids;
+}
+
+async function* valuesOf(connection: KafkaConnection, topic: string, uncommitted: boolean): AsyncGenerator<string> {
+  const { earliest, lastStable, highWatermark } = await fetchOffsets(connection, topic, 0);
+  const end = uncommitted ? highWatermark : lastStable;
   let offset = earliest;
   let patience = new Deadline(connection.requestTimeoutMs);
-  while (offset < lastStable) {
-    const part = (await fetchCommitted(connection, topic, new Map([[0, offset]]), {})).get(0)!;
-    for (const { value } of part.records) {
+  while (offset < end) {
+    const part = (await fetchCommitted(connection, topic, new Map([[0, offset]]), { uncommitted })).get(0);
+    for (const { value } of part?.records ?? []) {
       if (value !== null) {
-        schemas.push(parseSchema(value.toString("utf8")));
+        yield value.toString("utf8");
       }
     }
-    if (part.nextOffset > offset) {
+    const next = part?.nextOffset ?? offset;
+    if (next > offset) {
       patience = new Deadline(connection.requestTimeoutMs);
     } else if (patience.passed) {
       throw notReady(ErrorCode.OFFSET_NOT_AVAILABLE, "Fetch", `topic ${topic} offset ${offset}`);
     }
-    offset = part.nextOffset;
+    offset = next;
   }
-  return schemas;
 }
 
 /** Whether records of the topic were deleted, by retention or by hand. */

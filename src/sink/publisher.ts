@@ -121,7 +121,7 @@ export class Publisher {
     await initialiseAndSettle(
       this.#own,
       () => this.#producer.reinitialise(),
-      async () => places,
+      async () => ({ own: places, others: [] }),
     );
   }
 

@@ -12,6 +12,7 @@ import type { FetchPosition } from "../kafka/protocol/fetch.ts";
 import type { TopicPartition } from "../kafka/protocol/transaction.ts";
 import { isUnknown } from "../kafka/transaction-coordinator.ts";
 import type { TransactionalProducer } from "../kafka/transactional-producer.ts";
+import type { Places } from "./own-places.ts";
 import { readProgress } from "./progress-log.ts";
 
 /** Markers come within milliseconds; so late, and it is looked whether they still will. */
@@ -65,14 +66,16 @@ export async function untilReadable(
 export async function initialiseAndSettle(
   own: OwnTopics,
   initialise: () => Promise<void>,
-  allPlaces: () => Promise<readonly TopicPartition[]>,
+  allPlaces: () => Promise<Places>,
 ): Promise<void> {
   await commitInterrupted(own, allPlaces);
   await initialise();
   for (;;) {
-    const held = await findHeld(own.connection, await allPlaces());
+    const places = await allPlaces();
+    const held = await findHeld(own.connection, places.own);
     const open = held.length === 0 ? [] : await own.producer.findOpen(held);
-    const decision = await decide(own, open);
+    const find = (others: readonly TopicPartition[]) => own.producer.findOpen(others);
+    const decision = await decide(own, [...open, ...(await findOpenInOthers(own, places, find))]);
     if (decision === null) {
       return;
     }
@@ -83,13 +86,16 @@ export async function initialiseAndSettle(
 }
 
 /** A settling commit that its daemon left before it was decided: InitProducerId would make an abort of it. */
-async function commitInterrupted(own: OwnTopics, allPlaces: () => Promise<readonly TopicPartition[]>): Promise<void> {
+async function commitInterrupted(own: OwnTopics, allPlaces: () => Promise<Places>): Promise<void> {
   const { connection, producer } = own;
   const ongoing = await producer.ongoing();
   if (ongoing === null) {
     return;
   }
-  const decision = await decide(own, await findOpenOf(connection, ongoing.producerId, await allPlaces()));
+  const places = await allPlaces();
+  const find = (some: readonly TopicPartition[]) => findOpenOf(connection, ongoing.producerId, some);
+  const open = [...(await find(places.own)), ...(await findOpenInOthers(own, places, find))];
+  const decision = await decide(own, open);
   if (decision?.commit !== true) {
     return;
   }
@@ -100,6 +106,29 @@ async function commitInterrupted(own: OwnTopics, allPlaces: () => Promise<readon
     own.notes.push(noteOf(decision));
   }
 }
+
+/** Those that can't be looked at are passed over: what may be open there counts for nothing, and `checkUnused` meets it. */
+async function findOpenInOthers(
+  { connection }: OwnTopics,
+  { others }: Places,
+  find: (places: readonly TopicPartition[]) => Promise<OpenPartition[]>,
+): Promise<OpenPartition[]> {
+  const topics = Map.groupBy(others, ({ topic }) => topic).values();
+  const looks = [...topics].map(async (places) => {
+    try {
+      const held = await findHeld(connection, places);
+      return held.length === 0 ? [] : await find(held);
+    } catch (error) {
+      if (error instanceof AfterimageError && UNSEEN.has(error.code)) {
+        return [];
+      }
+      throw error;
+    }
+  });
+  return (await Promise.all(looks)).flat();
+}
+
+const UNSEEN = new Set(["TOPIC_MISSING", "KAFKA_NOT_AUTHORIZED", "KAFKA_NOT_READY"]);
 
 interface Decision {
   readonly commit: boolean;

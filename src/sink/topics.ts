@@ -7,7 +7,8 @@ import type { KafkaConnection } from "../kafka/connection.ts";
 import type { TopicPartition } from "../kafka/protocol/transaction.ts";
 import { createTopic, describeTopics, listTopicNames, type NewTopic, type TopicDescription } from "../kafka/topics.ts";
 import { waitUntilNothingHeld } from "./held-topics.ts";
-import { holdsCommittedRecord } from "./progress-log.ts";
+import { findPlaces, type Places } from "./own-places.ts";
+import { holdsCommittedRecord, readTopicIds } from "./progress-log.ts";
 
 export interface TopicSettings {
   readonly stream: string;
@@ -58,6 +59,9 @@ export const newEventTopic = (name: string, partitions: number, replicationFacto
 /** How long a topic may look absent before it is: brokers learn of a new one a moment later. */
 const ABSENT_FOR_MS = 5_000;
 const LOOK_AGAIN_MS = 100;
+
+/** As long as Kafka lets a transaction of the stream's own be. */
+const HELD_FOR_MS = 60_000;
 
 const LONGEST_NAME = 249;
 
@@ -159,20 +163,28 @@ export class Topics {
     await waitUntilNothingHeld(this.#connection, kept.flatMap(partitionsOf), patienceMs);
   }
 
-  /** Every partition that a daemon of this stream may have written to; topics that don't exist have none. */
-  async allPlaces(): Promise<TopicPartition[]> {
+  /** Every partition that a daemon of this stream may have written to. Throws as `findPlaces` and `readSchemas`. */
+  async allPlaces(): Promise<Places> {
     const { stream, overrides } = this.#settings;
     const named = new Set(overrides.map(({ topic }) => topic));
-    const names = (await listTopicNames(this.#connection)).filter(
-      (name) => name.startsWith(`${stream}.`) || named.has(name),
-    );
-    const found = await describeTopics(this.#connection, names);
-    return [...found.values()].flatMap(partitionsOf);
+    return findPlaces(this.#connection, {
+      fixed: [this.progress, this.schemas, this.messages],
+      ids: await readTopicIds(this.#connection, this.schemas),
+      mayBeOwn: (name) => name.startsWith(`${stream}.`) || named.has(name),
+    });
   }
 
-  /** Throws TOPIC_FOREIGN when a topic that is to be taken into use holds records already. */
-  async checkUnused(topic: string): Promise<void> {
-    if ((await this.find(topic)) !== null && (await holdsCommittedRecord(this.#connection, topic))) {
+  /**
+   * A topic that is to be taken into use holds nothing, and nothing is open in it: a start settles only what it can look at
+   * of a topic that no record names. Throws TOPIC_FOREIGN, and TOPIC_HELD after `patienceMs`.
+   */
+  async checkUnused(topic: string, patienceMs = HELD_FOR_MS): Promise<void> {
+    const found = await this.find(topic);
+    if (found === null) {
+      return;
+    }
+    await waitUntilNothingHeld(this.#connection, partitionsOf(found), patienceMs);
+    if (await holdsCommittedRecord(this.#connection, topic)) {
       throw new AfterimageError(
         "TOPIC_FOREIGN",
         `Topic ${topic} holds records that this stream did not write.`,

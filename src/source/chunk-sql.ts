@@ -1,7 +1,8 @@
 // The SQL by which a snapshot reads a table: what it is now, some of its rows in the order of their key, and a sample of
 // its keys.
 import pg from "pg";
-import { quoteIdentifier } from "../event/identifier.ts";
+import { AfterimageError } from "../errors.ts";
+import { formatTableName, quoteIdentifier } from "../event/identifier.ts";
 import type { KeyTexts } from "../event/snapshot-state.ts";
 
 export interface ReadableTable {
@@ -21,11 +22,20 @@ export interface RowsWanted {
   readonly where: string | null;
 }
 
+/** A row of pg_attribute. */
+export interface DescribedColumn {
+  /** The type's name, as SQL. */
+  readonly type: string;
+  readonly oid: number;
+  /** 0 for a type that has none. */
+  readonly collation: number;
+}
+
 /** What the chunk's transaction finds of the table. */
 export interface Described {
   readonly kind: string;
   readonly filter: string | null;
-  readonly types: ReadonlyMap<string, string>;
+  readonly columns: ReadonlyMap<string, DescribedColumn>;
   readonly asciiOnly: boolean;
 }
 
@@ -38,7 +48,7 @@ export function declareChunk(
   return `DECLARE chunk NO SCROLL CURSOR FOR
     SELECT ${columns.map(quoteIdentifier).join(", ")}
       FROM ${nameOf(table, described)}
-     ${conditionsOf(wanted, described)}
+     ${conditionsOf(table, wanted, described)}
      ${key.length === 0 ? "" : `ORDER BY ${key.map(quoteIdentifier).join(", ")}`}
      ${maxRows === null ? "" : `LIMIT ${maxRows}`}`;
 }
@@ -62,7 +72,7 @@ export function selectEnds(
                          count(*) OVER () AS total, row_number() OVER ordered AS place,
                          ntile(${parts}) OVER ordered AS part
                     FROM ${nameOf(table, described)} TABLESAMPLE SYSTEM (${percent})
-                    ${conditionsOf(wanted, described)}
+                    ${conditionsOf(table, wanted, described)}
                   WINDOW ordered AS (ORDER BY ${columns.join(", ")})) AS sampled
            ORDER BY part, place DESC) AS ends
    ORDER BY part`;
@@ -71,15 +81,19 @@ export function selectEnds(
 const nameOf = ({ schema, table }: ReadableTable, { kind }: Described): string =>
   `${kind === "p" ? "" : "ONLY "}${quoteIdentifier(schema)}.${quoteIdentifier(table)}`;
 
-function conditionsOf({ key, after, upTo, keys, where }: RowsWanted, { filter, types }: Described): string {
+function conditionsOf(
+  table: ReadableTable,
+  { key, after, upTo, keys, where }: RowsWanted,
+  described: Described,
+): string {
   const tuple = `(${key.map(quoteIdentifier).join(", ")})`;
   const values = (texts: KeyTexts) =>
-    `(${texts.map((text, at) => `${pg.escapeLiteral(text)}::${types.get(key[at]!)}`).join(", ")})`;
+    `(${key.map((name, at) => `${pg.escapeLiteral(texts[at]!)}::${columnOf(table, name, described).type}`).join(", ")})`;
   const conditions = [
     ...(after === null ? [] : [`${tuple} > ${values(after)}`]),
     ...(upTo === null ? [] : [`${tuple} <= ${values(upTo)}`]),
     ...(keys === null ? [] : [`${tuple} IN (${keys.map(values).join(", ")})`]),
-    ...[filter, where].flatMap((condition) => (condition === null ? [] : [`(${condition}\n)`])),
+    ...[described.filter, where].flatMap((condition) => (condition === null ? [] : [`(${condition}\n)`])),
   ];
   return conditions.length === 0 ? "" : `WHERE ${conditions.join(" AND ")}`;
 }
@@ -106,7 +120,7 @@ export const DESCRIBE = `
                              WHERE pn.pnpubid = p.oid AND pn.pnnspid = c.relnamespace)
             FROM pg_publication p WHERE p.oid = $2) AS published,
          (SELECT json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, -1), 'oid', a.atttypid::bigint,
-                                            'typmod', a.atttypmod) ORDER BY a.attnum)
+                                            'typmod', a.atttypmod, 'collation', a.attcollation::bigint) ORDER BY a.attnum)
             FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
          (SELECT json_agg(json_build_array(c.relreplident, i.indisprimary, i.indisreplident, i.indkey::text) ORDER BY i.indexrelid)
             FROM pg_index i WHERE i.indrelid = c.oid AND (i.indisprimary OR i.indisreplident)) AS keys,
@@ -116,3 +130,30 @@ export const DESCRIBE = `
              AND NOT EXISTS (SELECT FROM pg_publication_namespace pn
                               WHERE pn.pnpubid = $2 AND pn.pnnspid = c.relnamespace)) AS filter
     FROM pg_class c WHERE c.oid = $1::regclass`;
+
+/**
+ * Name, type and collation of each column by which rows are sorted: of another order, neither a cursor nor a border of a
+ * range says anything. Throws SNAPSHOT_KEY_GONE.
+ */
+export function orderOf(table: ReadableTable, key: readonly string[], described: Pick<Described, "columns">): string[] {
+  return key.map((name) => {
+    const { oid, collation } = columnOf(table, name, described);
+    return `${name}:${oid}:${collation}`;
+  });
+}
+
+function columnOf(
+  { schema, table }: ReadableTable,
+  name: string,
+  { columns }: Pick<Described, "columns">,
+): DescribedColumn {
+  const column = columns.get(name);
+  if (column === undefined) {
+    throw new AfterimageError(
+      "SNAPSHOT_KEY_GONE",
+      `Table ${formatTableName(schema, table)} has no column ${name}, by which its snapshot sorts the rows.`,
+      "Start again: the table is looked at anew. If it halts so again, something alters the table all the time: let that end first.",
+    );
+  }
+  return column;
+}

@@ -1,6 +1,7 @@
 // Rows as the driver decodes them: how much they hold, and whether they are what the server has.
 import { AfterimageError } from "../errors.ts";
 import { formatTableName } from "../event/identifier.ts";
+import type { Described } from "./chunk-sql.ts";
 
 /** Before PostgreSQL 16 their upper half is printed as single bytes, whatever the encoding is. */
 const SINGLE_BYTES = new Set(['"char"', '"char"[]']);
@@ -8,9 +9,11 @@ const SINGLE_BYTES = new Set(['"char"', '"char"[]']);
 /** Places of the columns that may hold what is not UTF-8: all of a database without a declared encoding. */
 export function doubtfulPlaces(
   columns: readonly string[],
-  { asciiOnly, types }: { readonly asciiOnly: boolean; readonly types: ReadonlyMap<string, string> },
+  { asciiOnly, columns: described }: Pick<Described, "asciiOnly" | "columns">,
 ): number[] {
-  return columns.flatMap((name, place) => (asciiOnly || SINGLE_BYTES.has(types.get(name) ?? "") ? [place] : []));
+  return columns.flatMap((name, place) =>
+    asciiOnly || SINGLE_BYTES.has(described.get(name)?.type ?? "") ? [place] : [],
+  );
 }
 
 /** Characters. */

@@ -58,10 +58,16 @@ export async function readNamedTables(client: pg.Client, publication: number): P
 /** What another process's publication of the same name leads to: made before ours was begun, or while it was. */
 const ALREADY_THERE = new Set(["42710", "23505"]); // duplicate_object, unique_violation
 
+/**
+ * What naming a table leads to that was there a moment ago: it, or its schema, is gone (undefined_table,
+ * invalid_schema_name), it became UNLOGGED (invalid_parameter_value), or is in the publication by now.
+ */
+const OVERTAKEN = new Set(["42P01", "3F000", "22023", "42710"]);
+
 /** Tables may be locked by a VACUUM or a migration: this is waited for. */
 const LOCK_PATIENCE_MS = 600_000;
 
-/** Makes our publication for exactly these tables. Resolves false when another process made one meanwhile. */
+/** Makes our publication for exactly these tables. Resolves false when another process made one, or one of them went, meanwhile. */
 export async function createPublication(
   client: pg.Client,
   publication: string,
@@ -83,39 +89,58 @@ export async function createPublication(
   } catch (error) {
     // On a connection that was lost it fails too; the loss itself is the error that counts.
     await client.query("ROLLBACK").catch(() => undefined);
-    if (ALREADY_THERE.has(errorCode(error) ?? "")) {
+    const code = errorCode(error) ?? "";
+    if (ALREADY_THERE.has(code) || OVERTAKEN.has(code)) {
       return false;
     }
     throw queryFailed(`Making publication ${publication}`, error);
   }
 }
 
-/** Adds tables to our publication. `lockMs`: how long it waits for their locks; by default as long as a start does. */
+/**
+ * Adds tables to our publication, those left out that were dropped, renamed or added by somebody else meanwhile: whoever
+ * looks again finds what there is to find. `lockMs`: how long it waits for their locks; by default as long as a start does.
+ */
 export async function addTables(
   client: pg.Client,
   publication: string,
   tables: readonly TableName[],
   lockMs?: number,
 ): Promise<void> {
+  if (lockMs !== undefined) {
+    await client.query(`SET lock_timeout = ${lockMs}`);
+  }
   try {
-    if (lockMs !== undefined) {
-      await client.query(`SET lock_timeout = ${lockMs}`);
+    if (!(await add(client, publication, tables)) && tables.length > 1) {
+      for (const table of tables) {
+        await add(client, publication, [table]);
+      }
     }
-    const adding: LongQuery = {
-      text: `ALTER PUBLICATION ${quoteIdentifier(publication)} ADD TABLE ${tables.map(onlyTable).join(", ")}`,
-      patienceMs: LOCK_PATIENCE_MS,
-    };
-    await client.query(adding);
     failpoint("publication.tables-added");
-  } catch (error) {
-    throw queryFailed(
-      `Adding ${tables.map(({ schema, table }) => formatTableName(schema, table)).join(", ")} to publication ${publication}`,
-      error,
-    );
   } finally {
     if (lockMs !== undefined) {
       await client.query("RESET lock_timeout");
     }
+  }
+}
+
+/** All of them or, resolving false, none: one is not what it was. */
+async function add(client: pg.Client, publication: string, tables: readonly TableName[]): Promise<boolean> {
+  const adding: LongQuery = {
+    text: `ALTER PUBLICATION ${quoteIdentifier(publication)} ADD TABLE ${tables.map(onlyTable).join(", ")}`,
+    patienceMs: LOCK_PATIENCE_MS,
+  };
+  try {
+    await client.query(adding);
+    return true;
+  } catch (error) {
+    if (OVERTAKEN.has(errorCode(error) ?? "")) {
+      return false;
+    }
+    throw queryFailed(
+      `Adding ${tables.map(({ schema, table }) => formatTableName(schema, table)).join(", ")} to publication ${publication}`,
+      error,
+    );
   }
 }
 

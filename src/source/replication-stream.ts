@@ -16,7 +16,7 @@ import {
   QUERY_TIMEOUT_MS,
   Unanswered,
 } from "./session.ts";
-import { PIN_LATE } from "./session-settings.ts";
+import { PIN_LATE, SEND_AS_IS } from "./session-settings.ts";
 
 export interface ReplicationTarget {
   readonly slot: string;
@@ -122,6 +122,7 @@ export class ReplicationStream {
           cut();
         }
         await client.query(PIN_LATE);
+        await client.query(SEND_AS_IS);
         silenceMs = settings.silenceMs ?? Math.max(LEAST_SILENCE_MS, await readSenderTimeout(client));
         if (target.temporary === true) {
           // It waits for open transactions.

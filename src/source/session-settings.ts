@@ -41,6 +41,13 @@ export const PINNED_OPTIONS = Object.entries(PINNED)
 /** Pins what older servers don't know, and would refuse in the start-up packet. One simple query, so walsenders take it. */
 export const PIN_LATE = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout'";
 
+/**
+ * Has a database without an encoding send its bytes as they are: to any other client_encoding Postgres checks them, and
+ * ends the stream at the first that don't fit, without a position. One simple query, so walsenders take it.
+ */
+export const SEND_AS_IS =
+  "SELECT set_config('client_encoding', 'SQL_ASCII', false) WHERE current_setting('server_encoding') = 'SQL_ASCII'";
+
 /** Parameters of the URL that the driver would put above ours, or that the server puts above `options`. */
 const TAKEN_OUT = new Set([
   "options",

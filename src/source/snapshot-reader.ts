@@ -9,6 +9,7 @@ import type { KeyTexts } from "../event/snapshot-state.ts";
 import {
   DESCRIBE,
   type Described,
+  type DescribedColumn,
   declareChunk,
   type ReadableTable,
   type RowsWanted,
@@ -26,8 +27,9 @@ export interface ChunkStart {
   readonly after: Lsn;
   /** ISO 8601, microseconds, UTC. */
   readonly timestamp: string;
-  /** Differs when columns, types, the key or the publication's filter have changed, or the table has left it. */
+  /** Differs when columns, types, collations, the key or the publication's filter have changed, or the table has left it. */
   readonly shape: string;
+  readonly columns: Described["columns"];
 }
 
 export interface ChunkWanted extends RowsWanted {
@@ -98,11 +100,12 @@ export class SnapshotReader {
         return null;
       }
       const { kind, filter, published, keys } = row;
-      const columns = row.columns ?? []; // the last one may be dropped too
+      const found: ({ name: string } & DescribedColumn)[] = row.columns ?? []; // the last one may be dropped too
+      const columns = new Map(found.map(({ name, ...column }) => [name, column]));
       this.#described = {
         kind,
         filter,
-        types: new Map(columns.map(({ name, type }: { name: string; type: string }) => [name, type])),
+        columns,
         asciiOnly: row.encoding === "SQL_ASCII",
       };
       const lsn = parseLsn(row.lsn);
@@ -110,7 +113,8 @@ export class SnapshotReader {
         sight: new Visibility(row.snapshot, lsn),
         after: withoutPageHeader(lsn, BigInt(row.block), BigInt(row.segment)),
         timestamp: row.timestamp,
-        shape: JSON.stringify([kind, filter, published, columns, keys]),
+        shape: JSON.stringify([kind, filter, published, found, keys]),
+        columns,
       };
     } catch (error) {
       await this.end();

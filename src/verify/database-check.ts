@@ -21,6 +21,7 @@ import type { Layout, Target } from "./layout.ts";
 import type { DatabaseReport, TableReport } from "./report.ts";
 import type { StreamCheck } from "./stream-check.ts";
 import {
+  asLastTold,
   demandTables,
   findTables,
   findUnseenTables,
@@ -135,7 +136,7 @@ export class DatabaseCheck {
       (record) => fold.apply(record),
       ({ event }) => event.transaction.epoch < this.#epoch || earlier.sees(event.transaction),
     );
-    const found = await this.#findTables(layout);
+    const found = asLastTold(await this.#findTables(layout), (name) => fold.table(name)?.shape.schema);
     const snapshot = await DatabaseSnapshot.take(this.#holder, found);
     this.#snapshot = snapshot;
     const { visibility } = snapshot;

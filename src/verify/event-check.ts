@@ -1,5 +1,12 @@
 // One event by itself: it belongs to its topic, its shape is recorded, and record key and partition follow from its key.
-import { type BarrierEvent, isBarrier, type MessageEvent, type RowEvent, type WireRow } from "../event/change-event.ts";
+import {
+  type BarrierEvent,
+  isBarrier,
+  type MessageEvent,
+  type RowEvent,
+  topicTableOf,
+  type WireRow,
+} from "../event/change-event.ts";
 import type { TableSchema } from "../event/schema.ts";
 import { partitionOf } from "../kafka/murmur2.ts";
 import type { FindingDetails, FindingKind, Findings } from "./finding.ts";
@@ -30,7 +37,7 @@ export class EventCheck {
 
   check(record: StreamRecord): void {
     const { event, topic } = record;
-    if (event.table !== topic.table) {
+    if (topicTableOf(event) !== topic.table) {
       const whose = event.table === null ? "A message" : `An event of table ${event.table}`;
       this.#add("EVENT_FOREIGN", `${whose} stands in the topic of ${topic.table ?? "messages"}.`, record);
     } else if (event.operation === "message") {

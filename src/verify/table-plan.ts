@@ -96,6 +96,24 @@ export async function findTables(
   });
 }
 
+/**
+ * With the shape of the table's last event. A daemon that is sent WAL again may have recorded older shapes after the one
+ * that the last events have, which keeps its id.
+ */
+export function asLastTold(
+  tables: readonly CandidateTable[],
+  lastOf: (table: string) => TableSchema | undefined,
+): CandidateTable[] {
+  return tables.map((table) => {
+    const last = lastOf(table.schema.table);
+    const isSame = last !== undefined && last.oid === table.schema.oid && keyOf(last) === keyOf(table.schema);
+    return isSame ? { ...table, schema: last } : table;
+  });
+}
+
+const keyOf = ({ columns }: TableSchema): string =>
+  JSON.stringify(columns.filter(({ key }) => key !== null).map(({ name, key }) => [name, key]));
+
 async function readKinds(client: pg.Client, tables: readonly CandidateTable[]): Promise<ReadonlyMap<number, string>> {
   const { rows } = await client.query(
     `SELECT oid, relkind, current_user AS user,

@@ -7,7 +7,7 @@ import { afterEach, expect, inject, onTestFinished, test } from "vitest";
 import { startKafkaCluster } from "../../dev/servers/kafka-cluster.ts";
 import { parseLsn } from "../../src/event/lsn.ts";
 import { CapturedStream } from "../support/captured-stream.ts";
-import { kafkaClient } from "../support/topics.ts";
+import { kafkaClient, makeTopics } from "../support/topics.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 let stream: CapturedStream | undefined;
@@ -52,10 +52,10 @@ test("Postgres's password is changed: the daemon backs off, and takes the new on
 const TOPIC = 2;
 const [LITERAL, PREFIXED] = [3, 4];
 const ANY = 1;
-const WRITE = 4;
-const DENY = 2;
+const [READ, WRITE, DESCRIBE] = [3, 4, 8];
+const [DENY, ALLOW] = [2, 3];
 
-test("the right to write to a topic, then any right to the stream's topics, is taken away and given back", async () => {
+test("the right to write to a topic, then any right to the stream's topics, is taken away and given back; one to another's topic matters to no start", async () => {
   const cluster = await startKafkaCluster({
     nodes: 1,
     properties: {
@@ -97,4 +97,26 @@ test("the right to write to a topic, then any right to the stream's topics, is t
   }
   expect((await captured.events()).map(({ key }) => key?.id)).toEqual(numbers(1, 400));
   expect((await captured.stored()).map(({ event }) => event.sequence)).toEqual(numbers(1, 400));
+
+  // A topic that is only called like the stream's: it may not be read, and is held by an open transaction.
+  await daemon.kill();
+  const resourceName = `${captured.stream}.theirs`;
+  await makeTopics(cluster.brokers, [{ topic: resourceName, numPartitions: 1 }]);
+  const producer = kafkaClient(cluster.brokers).producer({ transactionalId: resourceName, maxInFlightRequests: 1 });
+  await producer.connect();
+  const transaction = await producer.transaction();
+  await transaction.send({ topic: resourceName, messages: [{ key: "x", value: "theirs" }] });
+  const theirs = { resourceType: TOPIC, resourceName, resourcePatternType: LITERAL };
+  const everyone = { ...theirs, principal: "User:ANONYMOUS", host: "*" };
+  await admin.createAcls({ acl: [{ ...everyone, operation: DESCRIBE, permissionType: ALLOW }] });
+  await admin.createAcls({ acl: [{ ...everyone, operation: READ, permissionType: DENY }] });
+  const any = { ...theirs, operation: ANY, permissionType: ANY };
+  await waitFor(async () => (await admin.describeAcls(any)).resources[0]?.acls.length === 2, {
+    what: "the broker to know of both",
+  });
+  await captured.start();
+  await captured.sql("INSERT INTO t VALUES (401)");
+  await captured.published();
+  await transaction.abort();
+  await producer.disconnect();
 });

@@ -7,7 +7,7 @@ import { type KafkaCluster, startKafkaCluster } from "../../dev/servers/kafka-cl
 import { listens } from "../../dev/servers/process.ts";
 import { parseLsn } from "../../src/event/lsn.ts";
 import { CapturedStream } from "../support/captured-stream.ts";
-import { kafkaClient, listTopics } from "../support/topics.ts";
+import { kafkaClient, listTopics, makeTopics } from "../support/topics.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 let cluster: KafkaCluster;
@@ -112,6 +112,17 @@ test("leaders are killed one after the other, also until only one broker of thre
   await Promise.all([first!.start(), second!.start()]);
   await led();
   await expectEachOnce(last);
+
+  // A topic that is only called like the stream's has lost its only broker: it is not waited for.
+  const theirs = { topic: `${stream.stream}.theirs`, replicaAssignment: [{ partition: 0, replicas: [3] }] };
+  await makeTopics(cluster.brokers, [theirs]);
+  await stream.daemon.kill();
+  await cluster.nodes[2]!.kill();
+  await stream.start({ AFTERIMAGE_KAFKA_BROKERS: cluster.brokers.slice(0, 2).join(",") });
+  await write(100);
+  await confirmed();
+  await cluster.nodes[2]!.start();
+  await led();
 });
 
 test("the broker's disk is full: the daemon holds two batches and waits, and catches up when there is room", async () => {

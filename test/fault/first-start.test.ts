@@ -146,6 +146,7 @@ test("an open transaction of another producer on a table's topic: TOPIC_HELD, ho
     message: expect.stringContaining("partition 2"),
   });
   await expect(topics.verifyKept(kept, undefined, 200)).rejects.toMatchObject({ code: "TOPIC_HELD" });
+  await expect(topics.checkUnused(topic, 200)).rejects.toMatchObject({ code: "TOPIC_HELD" });
   await transaction.abort();
   await waitUntilNothingHeld(connection, places, 10_000);
   await topics.verifyKept(kept, undefined, 10_000);

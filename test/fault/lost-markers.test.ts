@@ -96,3 +96,18 @@ test("killed before it is settled, and while it is: the next start settles it th
   expect(after[1]).toEqual([2, 2]);
   expect(stream.daemon.output()).toContain("it is committed now");
 });
+
+test("of a table that is excluded meanwhile, what was committed is settled all the same", async () => {
+  const killed = Promise.withResolvers<unknown>();
+  void loseMarkersBut("progress").then(() =>
+    proxy.strikeAt(API.endTxn, 1, "reply", () => killed.resolve(stream.daemon.kill())),
+  );
+  await stream.sql("INSERT INTO t VALUES (2)");
+  await killed.promise;
+  await stream.start({ AFTERIMAGE_TABLES: "*.*,!public.t" });
+  expect(stream.daemon.output()).toContain("it is committed now");
+  expect(await eventsAt(2)).toEqual([
+    [1, 0],
+    [2, 2],
+  ]);
+});

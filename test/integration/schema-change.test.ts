@@ -1,6 +1,8 @@
 // Tables that change while they are captured: whatever is done to them, what the stream leads to equals the table.
 import { afterEach, expect, test } from "vitest";
+import { parseSchema } from "../../src/event/schema.ts";
 import { CapturedStream } from "../support/captured-stream.ts";
+import { readTopic } from "../support/topics.ts";
 import { verifyDatabase } from "../support/verify-run.ts";
 import { waitFor } from "../support/wait-for.ts";
 
@@ -12,6 +14,19 @@ const AGAIN = "snapshot: every row of the table follows (now that the stream has
 const LONG = { timeout: 60_000 };
 
 const swept: CapturedStream["swept"] = (...given) => stream.swept(...given);
+
+/** How the schema records of a table tell a composite type, oldest first. */
+async function attributesTold(table: string, type: string): Promise<string[]> {
+  const records = await readTopic(stream.brokers, `${stream.stream}.schemas`);
+  const told = records
+    .map(({ value }) => parseSchema(value ?? ""))
+    .filter((schema) => schema.table === table)
+    .flatMap(({ types = [] }) => types.filter(({ name }) => name === type))
+    .map((made) =>
+      made.kind === "composite" ? made.attributes.map(({ name, type }) => `${name} ${type}`).join(", ") : "",
+    );
+  return [...new Set(told)];
+}
 
 /** The stream is proved, and folded equal to the tables. */
 async function expectEqual(): Promise<void> {
@@ -60,7 +75,8 @@ test("rows rewritten without events are read anew, also after a restart; VACUUM 
      CREATE TABLE filled (id int PRIMARY KEY); CREATE TABLE moody (id int PRIMARY KEY, m mood[]);
      CREATE TABLE down (id int PRIMARY KEY, a text);
      CREATE TABLE quiet (id int PRIMARY KEY, a text); CREATE TABLE ints (id int PRIMARY KEY);
-     CREATE TYPE pair AS (a int, b int); CREATE TABLE paired (id int PRIMARY KEY, p pair[]);
+     CREATE DOMAIN positive AS int CHECK (VALUE > 0); CREATE TYPE pair AS (a int, b positive);
+     CREATE TABLE paired (id int PRIMARY KEY, p pair[]);
      CREATE TABLE zoned (id int PRIMARY KEY, at timestamp DEFAULT '2026-01-01 12:00');
      CREATE TABLE plain (id int PRIMARY KEY, v text);
      CREATE TABLE bare (id int); ALTER TABLE bare REPLICA IDENTITY FULL`,
@@ -100,6 +116,10 @@ test("rows rewritten without events are read anew, also after a restart; VACUUM 
     await swept(`public.${table}`);
   }
   await expectEqual();
+  expect(await attributesTold("public.paired", "public.pair")).toEqual([
+    "a int4, b public.positive",
+    "a int4, b public.positive, c int4",
+  ]);
   await stream.daemon.kill();
   await stream.sql("INSERT INTO down VALUES (100, 'y'); ALTER TABLE down ALTER a TYPE varchar(9) USING a || '!'");
   await stream.sql("VACUUM FULL quiet");

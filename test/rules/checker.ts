@@ -27,6 +27,7 @@ const EVERYONES = ["errors.ts", "failpoint.ts"];
 /** Packages that only some files may touch, because they are wrapped there against what facts say about them. */
 const WRAPPED: Record<string, RegExp> = {
   "pg-logical-replication": /^src\/source\/replication-stream\.ts$/,
+  "prom-client": /^src\/daemon\/metrics\.ts$/,
   kafkajs: /^src\/(kafka\/|sdk\/consumer)/,
 };
 

@@ -51,6 +51,7 @@ export function configOf(random: Random, publishesMessages: boolean): Config {
       replicationFactor: -1,
       ssl: false,
     },
+    metrics: null,
     admin: { host: "", port: 0, hostnames: [] },
     startup: { waitMs: 10_000 },
     walGuard: { warn: 1, alert: 1, giveUp: null },

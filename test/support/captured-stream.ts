@@ -43,8 +43,9 @@ export class CapturedStream {
       postgresUrl: inject("postgresUrl"),
       brokers: inject("brokers"),
     },
+    encoding?: string,
   ): Promise<CapturedStream> {
-    const database = await createDatabase(servers.postgresUrl);
+    const database = await createDatabase(servers.postgresUrl, encoding);
     await database.client.query(setup);
     return new CapturedStream(database, servers.brokers, settings);
   }

@@ -11,9 +11,12 @@ export function uniqueStream(): string {
   return unique("t");
 }
 
-/** @param serverUrl a superuser's address of any database of the server; the run's own server by default */
-export function createDatabase(serverUrl: string = inject("postgresUrl")): Promise<OwnDatabase> {
-  return createIn(serverUrl, "afterimage_test");
+/**
+ * @param serverUrl a superuser's address of any database of the server; the run's own server by default
+ * @param encoding the server's own by default
+ */
+export function createDatabase(serverUrl: string = inject("postgresUrl"), encoding?: string): Promise<OwnDatabase> {
+  return createIn(serverUrl, "afterimage_test", encoding);
 }
 
 /**

@@ -54,10 +54,13 @@ export function statement(random: Random, tables: readonly Table[], fresh: (lett
         ? null
         : `DROP TABLE ${name} CASCADE; CREATE TABLE ${name} (id int PRIMARY KEY, v text, ${fresh("c")} int DEFAULT 3); INSERT INTO ${name} SELECT g, 'again' FROM generate_series(${random.int(1, 20)}, 30) g`,
     () => {
-      const other = random.pick(tables).name;
+      const { name: other, columns } = random.pick(tables);
       const theirs = other.slice(other.indexOf(".") + 1);
       const between = fresh("swap");
-      return other.split(".")[0] !== name.split(".")[0] || other === name || keys.length === 0
+      return other.split(".")[0] !== name.split(".")[0] ||
+        other === name ||
+        keys.length === 0 ||
+        !columns.some(({ isKey }) => isKey)
         ? null
         : `ALTER TABLE ${name} RENAME TO ${between}; ALTER TABLE ${other} RENAME TO ${bare}; ALTER TABLE ${name.split(".")[0]}.${between} RENAME TO ${theirs}`;
     },

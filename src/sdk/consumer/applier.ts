@@ -6,6 +6,7 @@ import {
   opensSnapshot,
   type RowEvent,
   type SweepEvent,
+  topicTableOf,
 } from "../../event/change-event.ts";
 import { failpoint } from "../../failpoint.ts";
 import type { Advance, OpenSnapshot, StoreSession } from "../store/store.ts";
@@ -184,7 +185,7 @@ export class Applier<Tx> {
     const event = this.#decode(stored);
     const movedFrom = from === null ? null : this.#decode(from).key;
     try {
-      this.#session.attribute(event.operation === "message" ? null : event, movedFrom);
+      this.#session.attribute(event.operation === "message" || topicTableOf(event) === null ? null : event, movedFrom);
       const leftovers = event.operation === "sweep" && this.#session.snapshotOf(event.table)?.leftovers !== false;
       const returned = dispatch(registration, event, this.#session.tx, leftovers);
       return isThenable(returned)

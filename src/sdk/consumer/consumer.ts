@@ -9,7 +9,13 @@ import type { DecodedTables, DefinedTables, TableDefinitions, TableTypes, WireTa
 import { checkRegistration, type Registration } from "./handlers.ts";
 import { KafkaLogReader } from "./kafka-log-reader.ts";
 import type { LogReader } from "./log-reader.ts";
-import { byPrefix, checkMessageHandler, type MessageHandler } from "./message-handlers.ts";
+import {
+  byPrefix,
+  checkMessageHandler,
+  type MessageHandler,
+  type MessageOptions,
+  type RegisteredMessages,
+} from "./message-handlers.ts";
 import { OwnStep } from "./own-step.ts";
 import { type ConsumerLogger, patiently } from "./patience.ts";
 import { type ConsumerPosition, type ConsumerState, positionOf } from "./position.ts";
@@ -50,7 +56,7 @@ export interface Consumer<Tx, Tables extends TableTypes = WireTables> {
    * Before `run`. Gets the messages with exactly this prefix (`pg_logical_emit_message`); a prefix has one handler. With
    * any, the view's position goes past all messages: those whose prefix has no handler yet don't come again.
    */
-  onMessage(prefix: string, handler: MessageHandler<Tx>): this;
+  onMessage(prefix: string, handler: MessageHandler<Tx>, options?: MessageOptions<Tx>): this;
   /** Resolves after `stop`, when everything applied is committed; rejects with an AfterimageError. */
   run(): Promise<void>;
   /**
@@ -100,7 +106,7 @@ class StreamConsumer<Tx> implements Consumer<Tx> {
   readonly #options: ConsumerOptions<Tx>;
   readonly #logger: ConsumerLogger;
   readonly #tables = new Map<string, RegisteredTable<Tx>>();
-  readonly #messages = new Map<string, MessageHandler<Tx>>();
+  readonly #messages = new Map<string, RegisteredMessages<Tx>>();
   readonly #stopping = new AbortController();
   readonly #ownStep = new OwnStep();
   #watch: TopicWatch<Tx> | null = null;
@@ -134,9 +140,9 @@ class StreamConsumer<Tx> implements Consumer<Tx> {
     return this;
   }
 
-  onMessage(prefix: string, handler: MessageHandler<Tx>): this {
+  onMessage(prefix: string, handler: MessageHandler<Tx>, options: MessageOptions<Tx> = {}): this {
     checkMessageHandler(prefix, handler, { known: this.#messages, isRunning: this.#running !== null });
-    this.#messages.set(prefix, handler);
+    this.#messages.set(prefix, { ...options, handler });
     return this;
   }
 

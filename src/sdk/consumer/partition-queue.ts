@@ -1,6 +1,6 @@
 // The records of one partition between fetch and application, and how far each of the two has come.
 import { AfterimageError } from "../../errors.ts";
-import { type ChangeEvent, isBarrier } from "../../event/change-event.ts";
+import { type ChangeEvent, isBarrier, topicTableOf } from "../../event/change-event.ts";
 import { parseEnvelope } from "../../event/envelope.ts";
 import type { Advance, Checkpoint } from "../store/store.ts";
 
@@ -135,7 +135,7 @@ export class PartitionQueue {
   #parse(record: StreamRecord): ChangeEvent {
     try {
       const event = parseEnvelope(record.value === null ? "null" : record.value.toString("utf8"));
-      if (event.table !== this.table) {
+      if (topicTableOf(event) !== this.table) {
         throw new AfterimageError(
           "TABLE_MISMATCH",
           `${event.table === null ? "A message" : `An event of table ${event.table}`} stands in the topic of ${this.table ?? "messages"}.`,

@@ -11,6 +11,7 @@ import {
   retryRolledBack,
 } from "../postgres/pool.ts";
 import { DEFAULT_SCHEMA, lazily, setUpOnce } from "../postgres/setup.ts";
+import { sqlStateOf } from "../postgres/sql-state.ts";
 import { inTransaction, oneStatement } from "../postgres/transaction.ts";
 import { acquireLease, type Lease, type LeaseOptions, leasesTable } from "./lease.ts";
 import { requireKey } from "./names.ts";
@@ -31,8 +32,8 @@ type Answer = { rows: PostgresRow[]; rowCount: number | null };
 const READ_FIRST =
   "Read the register: it holds the new value or it does not. Writing again unasked could undo what came later.";
 
-// With a synchronous standby a commit can be seen before the standby has it, and be gone after a failover. So whoever has seen
-// something writes a few bytes of WAL behind it, whose commit waits for the standby.
+// A commit that waits for a synchronous standby is shown when the wait is cut short, by the end of its session or of the server,
+// and could be gone after a failover. So whoever has seen something writes a few bytes of WAL behind it, whose commit waits too.
 const CONFIRMED = `
   pg_is_in_recovery() AS standby,
   CASE WHEN NOT pg_is_in_recovery() THEN substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END AS timeline,
@@ -146,7 +147,9 @@ export class LinearizableStore {
             await lease.guard(tx);
             return tx.query(text, values);
           }),
-    );
+    ).catch((cause: unknown) => {
+      throw ON_STANDBY.has(sqlStateOf(cause) ?? "") ? notPrimary(true, cause) : cause;
+    });
     if (confirms) {
       this.#requirePrimary(answer.rows[0]!);
     }
@@ -159,17 +162,24 @@ export class LinearizableStore {
 
   #requirePrimary({ standby, timeline }: PostgresRow): void {
     if (standby === true || timeline < this.#timeline) {
-      throw new AfterimageError(
-        "SERVER_NOT_PRIMARY",
-        standby === true
-          ? "The server that answered is a standby: what it holds may be old."
-          : "The server that answered was replaced: another one has been promoted since, and answered before.",
-        "Let the address lead to the primary alone, and shut a primary off before another server is promoted.",
-      );
+      throw notPrimary(standby === true);
     }
     this.#timeline = timeline;
   }
 }
+
+/** read_only_sql_transaction; and feature_not_supported, of a transaction that wants to write. */
+const ON_STANDBY = new Set(["25006", "0A000"]);
+
+const notPrimary = (isStandby: boolean, cause?: unknown): AfterimageError =>
+  new AfterimageError(
+    "SERVER_NOT_PRIMARY",
+    isStandby
+      ? "The server that answered is a standby: what it holds may be old."
+      : "The server that answered was replaced: another one has been promoted since, and answered before.",
+    "Let the address lead to the primary alone, and shut a primary off before another server is promoted.",
+    { cause },
+  );
 
 const textOf = (value: Json): string | null =>
   value === null ? null : canonicalJson(value, "The value of a register");

@@ -103,7 +103,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "asks an unanswered commit again",
     file: "src/kafka/transaction-coordinator.ts",
-    from: 1132,
+    from: 94,
     seen: /a transaction has 0 progress records/,
     changes: [["if (error instanceof NoReply && !error.sent) {", "if (error instanceof NoReply) {"]],
   },

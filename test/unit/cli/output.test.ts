@@ -29,12 +29,17 @@ const STATUS: DaemonStatus = {
   eventsPublished: 4711,
   snapshot: [],
   tables: [
-    { table: "public.orders", topic: "shop.public.orders" },
-    { table: "public.items", topic: "shop.public.items" },
+    { table: "public.orders", topic: "shop.public.orders", events: 4000 },
+    { table: "public.items", topic: "shop.public.items", events: 711 },
   ],
   messages: null,
   notes: ["Rows older than the slot are not captured."],
   lastError: { code: "KAFKA_UNREACHABLE", message: "No answer.", advice: "Start it.", at: "2026-11-22T18:00:55.000Z" },
+  transactions: { published: 30, bytes: 1_000_000, seconds: 0.2 },
+  errors: [],
+  errorCounts: {},
+  walGuard: { warn: 1024, alert: 2048, giveUp: null },
+  standbyDaemons: 0,
 };
 
 test("a stream that captures no table says so", () => {

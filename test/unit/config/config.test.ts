@@ -61,6 +61,7 @@ describe("what is accepted", () => {
         ssl: false,
       },
       admin: { host: "127.0.0.1", port: 7788, hostnames: [] },
+      metrics: null,
       startup: { waitMs: 60_000 },
       batch: { maxBytes: 1024 * 1024, lingerMs: 5 },
       walGuard: { warn: 10 * 1024 ** 3, alert: 50 * 1024 ** 3, giveUp: null },

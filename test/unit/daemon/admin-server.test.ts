@@ -1,9 +1,11 @@
 // The admin address over real HTTP: what it serves, and whom it refuses.
 import { connect } from "node:net";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, onTestFinished, test } from "vitest";
 import { type AdminServer, COMMAND_HEADER, isAllowedHost, startAdminServer } from "../../../src/daemon/admin-server.ts";
+import { startMetricsServer } from "../../../src/daemon/probes.ts";
 import type { DaemonStatus, State } from "../../../src/daemon/status.ts";
 import { AfterimageError } from "../../../src/errors.ts";
+import { statusWith } from "../../support/daemon-status.ts";
 
 let server: AdminServer;
 let state: State;
@@ -18,7 +20,7 @@ beforeEach(async () => {
     host: "127.0.0.1",
     port: 0,
     hostnames: ["cdc.internal"],
-    status: () => ({ state, stream: "shop" }) as DaemonStatus,
+    status: () => statusWith({ state }),
     stop: () => {
       stops++;
     },
@@ -34,8 +36,8 @@ afterEach(() => server.close());
 const post = (headers: Record<string, string>) => fetch(`${server.address}/stop`, { method: "POST", headers });
 
 /** fetch sets Host by itself, so requests with another one are written by hand. */
-function raw(request: string): Promise<string> {
-  const { hostname, port } = new URL(server.address);
+function raw(request: string, address = server.address): Promise<string> {
+  const { hostname, port } = new URL(address);
   return new Promise((resolve, reject) => {
     let text = "";
     const socket = connect(Number(port), hostname, () => socket.write(request));
@@ -47,7 +49,7 @@ function raw(request: string): Promise<string> {
 }
 
 test("status, health and readiness", async () => {
-  expect(await (await fetch(`${server.address}/status`)).json()).toEqual({ state: "streaming", stream: "shop" });
+  expect(await (await fetch(`${server.address}/status`)).json()).toEqual(statusWith({ state: "streaming" }));
   const codes = async () => [
     (await fetch(`${server.address}/healthz`)).status,
     (await fetch(`${server.address}/readyz`)).status,
@@ -57,6 +59,50 @@ test("status, health and readiness", async () => {
   expect(await codes()).toEqual([200, 503]);
   state = "halted";
   expect(await codes()).toEqual([503, 503]);
+});
+
+test("metrics and the reason for readiness, also when they can't be made", async () => {
+  const wrong = { status: () => ({ eventsPublished: -1 }) as DaemonStatus };
+  for (const [status, code] of [
+    [() => statusWith({ state: "backing-off", lastError: null }), 200],
+    [wrong.status, 500],
+  ] as const) {
+    const probes = await startMetricsServer({ host: "127.0.0.1", port: 0 }, status);
+    onTestFinished(() => probes.close());
+    expect((await fetch(`${probes.address}/metrics`)).status).toBe(code);
+  }
+});
+
+test("the metrics address answers machines under any name, and nothing else than they need", async () => {
+  const probes = await startMetricsServer({ host: "127.0.0.1", port: 0 }, () => statusWith({ state: "standby" }));
+  onTestFinished(() => probes.close());
+  const get = (path: string) => fetch(`${probes.address}${path}`);
+  expect(await (await get("/readyz")).json()).toEqual({
+    ok: true,
+    state: "standby",
+    reason: expect.stringContaining("another daemon streams"),
+  });
+  expect((await get("/healthz")).status).toBe(200);
+  const metrics = await get("/metrics?a=b");
+  expect(metrics.headers.get("content-type")).toMatch(/^text\/plain; version=0\.0\.4/);
+  expect(await metrics.text()).toContain('afterimage_state{state="standby",stream="shop"} 1');
+  expect(await raw("GET /healthz HTTP/1.1\r\nHost: any.example\r\nConnection: close\r\n\r\n", probes.address)).toMatch(
+    /^HTTP\/1.1 200/,
+  );
+  for (const path of ["/", "/status", "/stop", "/history"]) expect((await get(path)).status).toBe(404);
+  const headers = { [COMMAND_HEADER]: "stop" };
+  expect((await fetch(`${probes.address}/stop`, { method: "POST", headers })).status).toBe(405);
+  const port = Number(new URL(probes.address).port);
+  const again = (host: string) => startMetricsServer({ host, port }, () => statusWith());
+  await expect(again("127.0.0.1")).rejects.toMatchObject({ code: "METRICS_PORT_IN_USE" });
+  await expect(again("192.0.2.1")).rejects.toMatchObject({ code: "METRICS_ADDRESS" });
+});
+
+test("the admin address has the metrics too, under its own names only", async () => {
+  expect(await (await fetch(`${server.address}/metrics`)).text()).toContain("afterimage_state");
+  expect(await raw("GET /metrics HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")).toMatch(
+    /^HTTP\/1.1 403/,
+  );
 });
 
 test("stop needs the header that a web page can't send", async () => {

@@ -18,6 +18,8 @@ const moved = (id: number) => ({
   transaction: { id: "7", epoch: 1, commitLsn: lsn(70), timestamp: "" },
   sequence: id,
   index: id,
+  message: id,
+  rest: 0,
   last: false,
 });
 
@@ -85,4 +87,24 @@ test("the gap is to be put again only where events came behind it", () => {
   expect(book.isTouched(oid)).toBe(false);
   const begunBefore = { ...entry, since: 3 };
   expect(new SnapshotBook([begunBefore], [table]).isTouched(oid)).toBe(true);
+});
+
+test("rows that were read in another order, or in one that was not kept, are read from the beginning", () => {
+  const order = ["id:23:0"];
+  const book = new SnapshotBook([toBeRead(table)], [table]);
+  const before = book.generation(oid);
+  expect(book.keepsOrder(oid, order)).toBe(true);
+  book.advance(oid, null, ["5"]);
+  book.change(oid, { since: 3, rows: 5 });
+  expect(book.keepsOrder(oid, order)).toBe(true);
+  expect([book.generation(oid), book.get(oid)!.rows]).toEqual([before, 5]);
+  expect(book.keepsOrder(oid, ["id:25:100"])).toBe(false);
+  const anew = { since: 3, rows: 0, again: [], ranges: [{ after: null, upTo: null }], order: ["id:25:100"] };
+  expect(book.get(oid)).toMatchObject(anew);
+  expect(book.generation(oid)).toBeGreaterThan(before);
+
+  const older = new SnapshotBook([{ ...toBeRead(table), since: 3, rows: 5 }], [table]);
+  expect(older.keepsOrder(oid, order)).toBe(false);
+  expect(older.get(oid)).toMatchObject({ since: 3, rows: 0, order });
+  expect(older.keepsOrder(oid, order)).toBe(true);
 });

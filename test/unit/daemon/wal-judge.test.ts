@@ -13,6 +13,7 @@ const retention = (retained: number, more: object = {}) => ({
   walStatus: "reserved",
   failover: false,
   awaitedStandbys: null,
+  standbyDaemons: 0,
   ...more,
 });
 

@@ -44,6 +44,7 @@ describe("progress", () => {
     ["one of a batch with schemas", { ...progress, schemaOffset: 7n }],
     ["one of a stream without what came by replication", { ...progress, origin: "none" as const }],
     ["one that knows the topic of messages", { ...progress, messagesTopicId: "YzXvzoJ2SQq53nMenqd5Dw" }],
+    ["one that knows the message", { ...progress, last: { ...progress.last!, message: 57, rest: 1 } }],
     ["the first record", { ...progress, last: null, sequence: 0, firstSequence: 1, partitions: new Map() }],
   ])("%s is read back equal", (_, record) => {
     expect(parseProgress(encodeProgress(record))).toEqual(record);
@@ -55,8 +56,10 @@ describe("progress", () => {
       { after: null, upTo: ["4", "a"] },
       { after: ["7", "ü"], upTo: null },
     ];
-    const record = { ...progress, snapshot: [{ ...entry, ranges }] };
-    expect(parseProgress(encodeProgress(record))).toEqual(record);
+    const sorted = { ...entry, order: ["id:23:0", "name:25:100"], ranges };
+    for (const record of [sorted, { ...entry, ranges }].map((one) => ({ ...progress, snapshot: [one] }))) {
+      expect(parseProgress(encodeProgress(record))).toEqual(record);
+    }
     const olderRecord = (cursor: string[] | null, atEnd: boolean) =>
       parseProgress(
         JSON.stringify({
@@ -98,6 +101,17 @@ describe("schemas", () => {
     expect(parseSchema(encodeSchema(schema))).toEqual(schema);
     const unkeyed = { ...schema, publicationRel: null, identity: "n" as const, columns: [] };
     expect(parseSchema(encodeSchema(unkeyed))).toEqual(unkeyed);
+  });
+
+  test("how composite types are made stands at the end, and only where there is one", () => {
+    const schema = tableSchema([["p", "text"]]);
+    expect(JSON.parse(encodeSchema(schema))).not.toHaveProperty("types");
+    const attributes = [{ name: "a", type: "int4", oid: 23 }];
+    const typed = { ...schema, types: [{ oid: 16_401, name: "public.pair", kind: "composite", attributes }] as const };
+    expect(encodeSchema(typed)).toMatch(
+      /,"types":\[\{"oid":16401,"name":"public\.pair","kind":"composite","attributes":\[\{"name":"a","type":"int4","oid":23\}\]\}\]\}$/,
+    );
+    expect(parseSchema(encodeSchema(typed))).toEqual(typed);
   });
 
   test.each([

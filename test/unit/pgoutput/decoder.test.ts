@@ -1,9 +1,10 @@
 // What the decoder refuses, what it leaves as it is, and that nothing of the driver's buffer outlives a message.
 import { describe, expect, test } from "vitest";
+import { isUndecodable } from "../../../src/event/column-value.ts";
 import { toLsn } from "../../../src/event/lsn.ts";
 import { ByteReader } from "../../../src/pgoutput/byte-reader.ts";
 import { decodeMessage } from "../../../src/pgoutput/decoder.ts";
-import type { PgoutputMessage } from "../../../src/pgoutput/messages.ts";
+import type { Insert, PgoutputMessage } from "../../../src/pgoutput/messages.ts";
 import { encodeMessage } from "./messages.ts";
 
 const hex = (text: string) => Buffer.from(text.replaceAll(" ", ""), "hex");
@@ -64,8 +65,19 @@ describe("text", () => {
     ["above U+10FFFF", "f4908080"],
     ["Latin-1", "e974e9"],
     ["U+FFFD beside an invalid byte", "efbfbd80"],
-  ])("%s is refused, never replaced", (_, bytes) => {
-    expect(() => decodeMessage(insert(bytes))).toThrow(undecodable);
+  ])("%s is marked with why it can't be published, never replaced", (_, bytes) => {
+    const message = decodeMessage(insert(bytes));
+    expect(message).toMatchObject({ undecodable });
+    expect(isUndecodable(firstValue(message)!)).toBe(true);
+  });
+
+  test("other values of the row stand as they are, and equal bytes give equal values", () => {
+    const row = (bytes: string) => decodeMessage(hex(`49 00000001 4e 0002 74 00000001 61 74 00000001 ${bytes}`));
+    const [one, same, other] = ["e9", "e9", "e8"].map((bytes) => row(bytes) as Insert);
+    expect(one!.new[0]).toBe("a");
+    expect(one!.new[1]).toBe(same!.new[1]);
+    expect(one!.new[1]).not.toBe(other!.new[1]);
+    expect(row("62")).not.toHaveProperty("undecodable");
   });
 
   test.each([

@@ -16,7 +16,7 @@ describe("from frames to confirmations", () => {
     expect(fixture.confirmed).toEqual([100n]);
     await fixture.resolve();
     expect(fixture.confirmed).toEqual([100n, 120n]);
-    expect(fixture.pipeline.publishedEvents).toBe(2);
+    expect(fixture.pipeline.published.events).toBe(2);
   });
 
   test("an idle position is confirmed once it is published, not when the keepalive comes", async () => {

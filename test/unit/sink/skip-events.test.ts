@@ -1,5 +1,6 @@
 // Events that are left out: a gap in their place, and the other half of a key change stands for itself.
 import { expect, test } from "vitest";
+import { type GapEvent, skippedPrefix } from "../../../src/event/change-event.ts";
 import { UNCHANGED } from "../../../src/event/column-value.ts";
 import type { RowChange } from "../../../src/event/envelope.ts";
 import { parseEnvelope } from "../../../src/event/envelope.ts";
@@ -30,7 +31,8 @@ function encode(skipped: number, changes: readonly RowChange[], epoch = 2) {
   const encoder = skippingEncoder(skips, (_, { index }) => told.push(index));
   const events = changes.map((change, at) => {
     const place = { sequence: 5 + at, index: 1 + at, last: at === changes.length - 1 };
-    return encoder({ table, change, transaction, ...place });
+    const event = { table, change, transaction, ...place };
+    return encoder.leaveOut(event) ?? encoder.encode(event);
   });
   return { told, events: events.map(({ value }) => parseEnvelope(value)), encoded: events };
 }
@@ -83,4 +85,32 @@ test("a position is read as it was written", () => {
   const position = { epoch: 12, commitLsn: lsn(0xff_0000_0001), index: 3_000_000_000 };
   expect(parsePosition(formatPosition(position))).toEqual(position);
   expect(parsePosition("1:16/b374d848:3")).toEqual(parsePosition("1:16/B374D848:3"));
+});
+
+test("a message becomes a gap that names its prefix, in every partition", () => {
+  const position = { epoch: 2, commitLsn: lsn(7), index: 3 };
+  const encoder = skippingEncoder([{ position, reason: "too large" }], () => undefined);
+  const change = { operation: "message", prefix: 'a "b"\\', content: Buffer.from("secret") } as const;
+  const message = {
+    table: null,
+    route: { topic: "s.messages", partitions: 2 },
+    change,
+    transaction,
+    sequence: 8,
+    last: true,
+  };
+  expect(encoder.leaveOut({ ...message, index: 2 })).toBeNull();
+  const gap = encoder.leaveOut({ ...message, index: 3 })!;
+  expect(gap).toMatchObject({
+    encoder: null,
+    topic: "s.messages",
+    partition: "all",
+    copies: 2,
+    key: null,
+    sequence: 8,
+  });
+  const event = parseEnvelope(gap.value) as GapEvent;
+  expect(event).toMatchObject({ operation: "gap", table: "messages", reason: 'message "a \\"b\\"\\\\": too large' });
+  expect(skippedPrefix(event)).toBe('a "b"\\');
+  expect(skippedPrefix({ ...event, table: "public.messages" })).toBeNull();
 });

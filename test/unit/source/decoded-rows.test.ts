@@ -12,11 +12,8 @@ test("bytes that are no text are refused by a code, where they can be told from 
 });
 
 test("only a database without an encoding, and single bytes, may hold them", () => {
-  const types = new Map([
-    ["a", "text"],
-    ["b", '"char"'],
-    ["c", '"char"[]'],
-  ]);
-  expect(doubtfulPlaces(["a", "b", "c"], { asciiOnly: false, types })).toEqual([1, 2]);
-  expect(doubtfulPlaces(["a", "b", "c"], { asciiOnly: true, types })).toEqual([0, 1, 2]);
+  const types = { a: "text", b: '"char"', c: '"char"[]' };
+  const columns = new Map(Object.entries(types).map(([name, type]) => [name, { type, oid: 1, collation: 0 }]));
+  expect(doubtfulPlaces(["a", "b", "c"], { asciiOnly: false, columns })).toEqual([1, 2]);
+  expect(doubtfulPlaces(["a", "b", "c"], { asciiOnly: true, columns })).toEqual([0, 1, 2]);
 });
