@@ -124,6 +124,13 @@ test("nothing that was acknowledged or seen is lost, and who is not the primary 
       )) === "SERVER_NOT_PRIMARY",
     { what: "the old primary to be refused" },
   );
+  for (const call of [
+    store.write("kept", "lost"),
+    store.write("none", null),
+    store.compareAndSet("kept", "lost", null),
+  ]) {
+    await expect(call).rejects.toMatchObject({ code: "SERVER_NOT_PRIMARY" });
+  }
   target = standby;
   expect(await store.read("kept")).toBe("guarded");
 });

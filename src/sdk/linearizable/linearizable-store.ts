@@ -32,11 +32,15 @@ type Answer = { rows: PostgresRow[]; rowCount: number | null };
 const READ_FIRST =
   "Read the register: it holds the new value or it does not. Writing again unasked could undo what came later.";
 
+/** Which server answers. */
+const SERVER = `
+  pg_is_in_recovery() AS standby,
+  CASE WHEN NOT pg_is_in_recovery() THEN substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END AS timeline`;
+
 // A commit that waits for a synchronous standby is shown when the wait is cut short, by the end of its session or of the server,
 // and could be gone after a failover. So whoever has seen something writes a few bytes of WAL behind it, whose commit waits too.
 const CONFIRMED = `
-  pg_is_in_recovery() AS standby,
-  CASE WHEN NOT pg_is_in_recovery() THEN substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END AS timeline,
+  ${SERVER},
   CASE WHEN NOT pg_is_in_recovery() AND current_setting('synchronous_standby_names') <> ''
     THEN pg_logical_emit_message(true, 'afterimage.confirm', '')::text END AS confirmed`;
 
@@ -72,7 +76,10 @@ export class LinearizableStore {
   async write(key: string, value: Json, { lease }: WriteOptions = {}): Promise<void> {
     const [name, text] = [requireKey(key), textOf(value)];
     if (text === null) {
-      await this.#ask(`DELETE FROM ${this.#registers} WHERE key = $1`, [name], false, lease);
+      const { rowCount } = await this.#ask(`DELETE FROM ${this.#registers} WHERE key = $1`, [name], false, lease);
+      if (rowCount === 0) {
+        await this.#confirm(); // that there was none was seen
+      }
     } else {
       const upsert = `INSERT INTO ${this.#registers} AS r VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value`;
       await this.#ask(upsert, [name, text], false, lease);
@@ -136,21 +143,22 @@ export class LinearizableStore {
     return this.#pool.close();
   }
 
-  /** `confirms` when the statement itself selects CONFIRMED; a write is confirmed by its own commit. */
+  /** `confirms` when the statement itself selects CONFIRMED; what changes a row is confirmed by its own commit. */
   async #ask(text: string, values: unknown[], confirms: boolean, lease?: Lease): Promise<Answer> {
     await this.#ready();
+    const statement = confirms ? text : `${text} RETURNING ${SERVER}`;
     // Postgres has rolled back as a whole what is retried here, so it is still one operation.
     const answer = await retryRolledBack(() =>
       lease === undefined
-        ? oneStatement(this.#pool, text, values, confirms ? null : READ_FIRST)
+        ? oneStatement(this.#pool, statement, values, confirms ? null : READ_FIRST)
         : inTransaction(this.#pool, READ_FIRST, async (tx: PostgresQueryable) => {
             await lease.guard(tx);
-            return tx.query(text, values);
+            return tx.query(statement, values);
           }),
     ).catch((cause: unknown) => {
       throw ON_STANDBY.has(sqlStateOf(cause) ?? "") ? notPrimary(true, cause) : cause;
     });
-    if (confirms) {
+    if (answer.rows.length > 0) {
       this.#requirePrimary(answer.rows[0]!);
     }
     return answer;
