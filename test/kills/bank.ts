@@ -9,7 +9,8 @@ import type { Booked } from "./bank-worker.ts";
 import { Worker } from "./child.ts";
 
 const WORKER = fileURLToPath(new URL("bank-worker.ts", import.meta.url));
-const BOOKINGS = 25;
+const BOOKINGS = 12;
+const CLIENTS = 4;
 
 interface Row {
   readonly position: string;
@@ -24,7 +25,7 @@ export async function bankUnderKills(url: string, client: pg.Client, rounds: num
   const told: Booked[] = [];
   let kills = 0;
   const work = async (killAfter: number | null) => {
-    const worker = new Worker([WORKER, url, String(random.int(0, 2 ** 31)), String(BOOKINGS)]);
+    const worker = new Worker([WORKER, url, String(random.int(0, 2 ** 31)), String(BOOKINGS), String(CLIENTS)]);
     if (killAfter !== null) worker.killAfter(killAfter);
     if (await worker.ended()) kills++;
     told.push(...worker.lines<Booked>());
@@ -33,7 +34,7 @@ export async function bankUnderKills(url: string, client: pg.Client, rounds: num
   try {
     for (let round = 0; round < rounds; round++) {
       const cut = random.chance(0.3) ? client.query(CUT) : null;
-      await Promise.all([work(random.int(1, BOOKINGS - 1)), work(null), cut]);
+      await Promise.all([work(random.int(1, BOOKINGS * CLIENTS - 1)), work(null), cut]);
     }
   } finally {
     await reader.stop();
