@@ -31,7 +31,7 @@ export function buildJudge(): { judge(history: readonly Operation[]): Promise<st
     execFileSync("go", ["build", "-o", program, "."], { cwd: SOURCES, stdio: ["ignore", "pipe", "pipe"] });
   } catch (cause) {
     rmSync(folder, { recursive: true });
-    throw new Error("The linearizability checker can't be built: it needs Go 1.21 or later (`go` in the path).", {
+    throw new Error("The linearizability checker can't be built: it needs Go 1.19 or later (`go` in the path).", {
       cause,
     });
   }
