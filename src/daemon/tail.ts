@@ -145,8 +145,13 @@ async function stream(
     target.postgres,
     { slot, publication: publication.name, origin: target.postgres.origin, temporary: true },
     "afterimage tail",
+    signal,
   ).finally(() => clearTimeout(slow));
-  const source = await opened;
+  const source = await opened.catch((error) => {
+    if (signal.aborted) return null;
+    throw error;
+  });
+  if (source === null) return;
   const feedback = new Feedback((update) => source.sendStatusUpdate(update));
   try {
     const resume = {

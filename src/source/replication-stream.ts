@@ -11,6 +11,7 @@ import type { Origin } from "./origin.ts";
 import {
   asLost,
   ConnectionLost,
+  cancelStatement,
   clientConfig,
   type PostgresSettings,
   QUERY_TIMEOUT_MS,
@@ -107,6 +108,7 @@ export class ReplicationStream {
     };
 
     let connection: CopyConnection | undefined;
+    let cancelled: Promise<void> | undefined;
     let silenceMs = LEAST_SILENCE_MS;
     const patienceMs = settings.queryTimeoutMs ?? QUERY_TIMEOUT_MS;
     const cut = () => connection?.stream.destroy(new Unanswered(patienceMs));
@@ -125,11 +127,15 @@ export class ReplicationStream {
         await client.query(SEND_AS_IS);
         silenceMs = settings.silenceMs ?? Math.max(LEAST_SILENCE_MS, await readSenderTimeout(client));
         if (target.temporary === true) {
-          // It waits for open transactions.
+          // It waits for open transactions, and goes on doing so on the server when its connection is gone.
           clearTimeout(patience);
-          await client.query(
-            `CREATE_REPLICATION_SLOT ${quoteIdentifier(slot)} TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT`,
-          );
+          const cancel = () => {
+            cancelled = cancelStatement(settings, client);
+          };
+          signal?.addEventListener("abort", cancel);
+          await client
+            .query(`CREATE_REPLICATION_SLOT ${quoteIdentifier(slot)} TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT`)
+            .finally(() => signal?.removeEventListener("abort", cancel));
         }
         return client.query(startCommand(target));
       },
@@ -151,6 +157,7 @@ export class ReplicationStream {
     try {
       await Promise.race([started, lost]);
     } catch (error) {
+      await cancelled;
       await endService(service, connection);
       throw error;
     } finally {

@@ -1,5 +1,6 @@
 // `afterimage tail`: shows what is committed, leaves nothing behind, and harms no application.
-import { afterAll, beforeAll, expect, test } from "vitest";
+import pg from "pg";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { type SpawnedDaemon, spawnCli } from "../support/daemon.ts";
 import { createDatabase, type TestDatabase, unique } from "../support/database.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -72,6 +73,22 @@ test("changes of every table that can be published; the others are named, and go
   expect(tail.stderr()).toContain("Left out");
   expect(tail.stderr()).toContain("public.keyless");
   expect(await left()).toEqual([]);
+});
+
+test("Ctrl-C ends it while Postgres waits for an open transaction, and leaves nothing", async () => {
+  const other = new pg.Client({ connectionString: database.url });
+  await other.connect();
+  onTestFinished(() => other.end());
+  await other.query("BEGIN; INSERT INTO orders VALUES (99, 'open', 1)");
+  const tail = spawnCli(["tail", "--postgres", database.url]);
+  onTestFinished(async () => {
+    await tail.kill();
+  });
+  await tail.says("Postgres waits for open transactions");
+  expect(await tail.kill("SIGINT")).toEqual({ code: 0, signal: null });
+  expect(tail.stderr()).not.toContain("Showing changes");
+  await waitFor(async () => (await left()).length === 0, { what: "nothing left behind" });
+  await other.query("ROLLBACK");
 });
 
 test("--json gives the events in their wire form, --tables chooses", async () => {

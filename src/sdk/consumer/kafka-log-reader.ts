@@ -10,6 +10,7 @@ const WAIT_WITH_SEVERAL_BROKERS_MS = 50;
 
 export class KafkaLogReader implements LogReader {
   readonly #connection: KafkaConnection;
+  #first = 0;
 
   private constructor(connection: KafkaConnection) {
     this.#connection = connection;
@@ -25,7 +26,10 @@ export class KafkaLogReader implements LogReader {
 
   async fetch(positions: readonly FetchPosition[], maxWaitMs: number): Promise<readonly FetchedPartition[]> {
     const leaders = await this.#connection.leadersOf(positions);
-    return fetchPartitions(this.#connection, positions, {
+    // A broker sends a record above the limits only for the first partition that has any: each is the first in its turn.
+    this.#first = (this.#first + 1) % positions.length;
+    const turned = [...positions.slice(this.#first), ...positions.slice(0, this.#first)];
+    return fetchPartitions(this.#connection, turned, {
       maxWaitMs: leaders.size > 1 ? Math.min(maxWaitMs, WAIT_WITH_SEVERAL_BROKERS_MS) : maxWaitMs,
       maxBytes: 16 * 1024 * 1024,
     });
