@@ -24,7 +24,7 @@ interface SchemaJson {
 
 const FIELDS = ["v", "schema", "table", "oid", "publicationRel", "topicId", "identity", "readAt", "rows", "columns"];
 /** What is said of rows is the daemon's own business: it has to be there, and a reader of columns passes over it. */
-const ROWS_FIELDS = ["file", "toast", "columns", "filled", "types", "place", "parts", "composites", "enums"];
+const ROWS_FIELDS = ["file", "toast", "columns", "filled", "types", "names", "place", "parts", "composites", "enums"];
 const COLUMN_FIELDS = ["name", "type", "oid", "typmod", "key"];
 const IDENTITIES = { default: "d", full: "f", index: "i", nothing: "n" } as const;
 
