@@ -45,7 +45,7 @@ FROM base AS runtime
 LABEL org.opencontainers.image.title="afterimage" \
       org.opencontainers.image.description="Postgres change data capture to Kafka, exactly once" \
       org.opencontainers.image.licenses="Apache-2.0"
-EXPOSE 7788
+EXPOSE 7788 7789
 HEALTHCHECK --interval=15s --timeout=5s --start-period=15s --retries=3 \
   CMD ["node", "/app/dev/docker/health-check.js"]
 ENTRYPOINT ["afterimage"]

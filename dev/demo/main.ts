@@ -33,7 +33,7 @@ async function begin(takeDown: TakeDown): Promise<{ stack: Stack; shop: Workload
 
 async function demo(takeDown: TakeDown): Promise<void> {
   const { stack, shop } = await begin(takeDown);
-  log(`\n  search page: ${stack.page}\n\n  Ctrl-C stops everything.\n`);
+  log(`\n  search page: ${stack.page}\n  dashboard:   ${stack.admin}\n\n  Ctrl-C stops everything.\n`);
   const line = showLine(stack, shop, process.stdout);
   takeDown.add(async () => line.stop());
   await Promise.race([shop.run(TRANSACTIONS_PER_SECOND), stack.daemon.unexpectedEnd, stack.sample.unexpectedEnd]);

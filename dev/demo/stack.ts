@@ -34,6 +34,8 @@ export interface Stack {
   readonly sample: Program;
   /** The search index's SQLite file. */
   readonly indexFile: string;
+  /** Address of the daemon's dashboard. */
+  readonly admin: string;
   /** Address of the search page. */
   readonly page: string;
   status(): Promise<DaemonStatus | undefined>;
@@ -99,6 +101,7 @@ export async function buildStack(takeDown: TakeDown, log: (line: string) => void
     daemon,
     sample,
     indexFile,
+    admin,
     page,
     status,
     sampleStatus,

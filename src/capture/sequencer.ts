@@ -1,41 +1,18 @@
 // Gives every event its position and its sequence, and drops what is already published. Pure: the same messages give
 // the same events after every restart.
-import { AfterimageError } from "../errors.ts";
-import type { EnvelopeTransaction, RowChange } from "../event/envelope.ts";
+import type { AfterimageError } from "../errors.ts";
+import type { EnvelopeTransaction } from "../event/envelope.ts";
 import { formatLsn, type Lsn } from "../event/lsn.ts";
-import type { EmittedMessage } from "../event/message.ts";
 import type { LastTransaction } from "../event/progress.ts";
 import { malformed } from "../pgoutput/byte-reader.ts";
 import type { Begin, Commit, Delete, Insert, Message, Truncate, Update } from "../pgoutput/messages.ts";
-import type { CapturedTable, MessageRoute } from "./captured-table.ts";
+import type { CapturedEvent, CapturedPlace, MessageWhat, TableWhat } from "./captured-event.ts";
+import type { MessageRoute } from "./captured-table.ts";
 import { formatCommitTime } from "./commit-time.ts";
+import { MessageCount } from "./message-count.ts";
+import { positionNotFound } from "./position-not-found.ts";
 import type { RelationCache, Resolution } from "./relation-cache.ts";
 import { rowChanges } from "./row-images.ts";
-
-interface CapturedPlace {
-  readonly transaction: EnvelopeTransaction;
-  readonly sequence: number;
-  readonly index: number;
-  /** Whether it is the last kept event of its transaction. */
-  readonly last: boolean;
-}
-
-interface TableWhat {
-  readonly table: CapturedTable;
-  readonly change: RowChange | { readonly operation: "truncate" };
-  /** As the message has it: of an event whose own values are among them it is why it can't be published. */
-  readonly undecodable?: AfterimageError;
-}
-
-interface MessageWhat {
-  readonly table: null;
-  readonly route: MessageRoute;
-  readonly change: EmittedMessage;
-}
-
-export type CapturedTableEvent = CapturedPlace & TableWhat;
-export type CapturedMessage = CapturedPlace & MessageWhat;
-export type CapturedEvent = CapturedTableEvent | CapturedMessage;
 
 /** What has been published, as the progress record says. */
 export interface ResumePoint {
@@ -59,6 +36,7 @@ export interface SequencerOutput {
 interface OpenTransaction extends EnvelopeTransaction {
   /** Events up to this index are already published; Infinity when all are. */
   readonly publishedIndex: number;
+  readonly messages: MessageCount;
 }
 
 type Held = Omit<CapturedPlace, "last"> & (TableWhat | MessageWhat);
@@ -131,7 +109,9 @@ export class Sequencer {
       timestamp: formatCommitTime(message.commitTime),
     };
     this.#checkExpected(transaction);
-    this.#open = { ...transaction, publishedIndex: this.#publishedIndex(message.commitLsn) };
+    const { commitLsn } = message;
+    const cut = this.#from.last?.commitLsn === commitLsn ? this.#from.last : null;
+    this.#open = { ...transaction, publishedIndex: this.#publishedIndex(commitLsn), messages: new MessageCount(cut) };
     this.#index = 0;
     this.#hasKept = false;
   }
@@ -141,10 +121,15 @@ export class Sequencer {
       this.#requireOpen();
       return;
     }
+    const pending = this.#countMessage();
+    if (pending === 0) {
+      return;
+    }
     const table = this.#relations.get(message.relation);
-    for (const change of rowChanges(message, table.encoder)) {
+    const changes = rowChanges(message, table.encoder);
+    for (let at = Math.max(0, changes.length - pending); at < changes.length; at++) {
       this.#index++;
-      this.#keepChange(table, change, message.undecodable);
+      this.#keepChange(table, changes[at]!, changes.length - 1 - at, message.undecodable);
     }
   }
 
@@ -153,9 +138,11 @@ export class Sequencer {
       this.#requireOpen();
       return;
     }
-    for (const oid of message.relations) {
+    const pending = this.#countMessage();
+    const { relations } = message;
+    for (let at = Math.max(0, relations.length - pending); at < relations.length; at++) {
       this.#index++;
-      this.#keepChange(this.#relations.get(oid), { operation: "truncate" });
+      this.#keepChange(this.#relations.get(relations[at]!), { operation: "truncate" }, relations.length - 1 - at);
     }
   }
 
@@ -167,8 +154,11 @@ export class Sequencer {
       return;
     }
     this.#requireOpen();
+    if (this.#countMessage() === 0) {
+      return;
+    }
     this.#index++;
-    const place = route?.wants(prefix) === true ? this.#keep() : null;
+    const place = route?.wants(prefix) === true ? this.#keep(0) : null;
     if (route !== null && place !== null) {
       this.#held = { ...place, table: null, route, change: { operation: "message", prefix, content } };
     }
@@ -243,16 +233,26 @@ export class Sequencer {
     this.#expected = null;
   }
 
-  #keepChange(table: Resolution, change: TableWhat["change"], undecodable?: AfterimageError): void {
-    const place = table.topic === null ? null : this.#keep();
+  /** How many of the last events of the message at hand are still to be published. */
+  #countMessage(): number {
+    const { messages, publishedIndex } = this.#requireOpen();
+    const pending = messages.next();
+    if (messages.isCut) {
+      this.#index = publishedIndex;
+    }
+    return pending;
+  }
+
+  #keepChange(table: Resolution, change: TableWhat["change"], rest: number, undecodable?: AfterimageError): void {
+    const place = table.topic === null ? null : this.#keep(rest);
     if (table.topic !== null && place !== null) {
-      const { transaction, sequence, index } = place;
-      this.#held = { table, change, transaction, sequence, index, ...(undecodable && { undecodable }) };
+      const { transaction, sequence, index, message } = place;
+      this.#held = { table, change, transaction, sequence, index, message, rest, ...(undecodable && { undecodable }) };
     }
   }
 
   /** The place of what is kept next; null when it is published already. */
-  #keep(): Omit<CapturedPlace, "last"> | null {
+  #keep(rest: number): Omit<CapturedPlace, "last"> | null {
     const transaction = this.#requireOpen();
     if (this.#index <= transaction.publishedIndex) {
       return null;
@@ -267,7 +267,7 @@ export class Sequencer {
     }
     this.#hasKept = true;
     this.#sequence++;
-    return { transaction, sequence: this.#sequence, index: this.#index };
+    return { transaction, sequence: this.#sequence, index: this.#index, message: transaction.messages.ordinal, rest };
   }
 
   #requireOpen(): OpenTransaction {
@@ -276,12 +276,4 @@ export class Sequencer {
     }
     return this.#open;
   }
-}
-
-function positionNotFound(expected: LastTransaction, found: string): AfterimageError {
-  return new AfterimageError(
-    "POSITION_NOT_FOUND",
-    `The stream was published up to transaction ${expected.xid} of ${expected.timestamp} at ${formatLsn(expected.commitLsn)}, and this server does not have it: ${found}.`,
-    "The server was restored, or is another one. Point postgres.url at the right server. If this is the one now, go on with a new epoch: afterimage start --new-epoch --force. Or rebuild the stream: afterimage drop STREAM --topics, then start.",
-  );
 }

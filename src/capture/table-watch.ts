@@ -8,7 +8,7 @@
 import { UNCHANGED } from "../event/column-value.ts";
 import type { Lsn } from "../event/lsn.ts";
 import type { RowEncoder, RowValues } from "../event/row-encoder.ts";
-import type { CapturedTableEvent } from "./sequencer.ts";
+import type { CapturedTableEvent } from "./captured-event.ts";
 
 /** Which transactions a snapshot of the database sees. */
 export interface Sight {

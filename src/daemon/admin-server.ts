@@ -1,9 +1,12 @@
-// The admin address: status for people and machines, metrics, health, stop and snapshot for the command line.
+// The admin address: the dashboard for people, status, metrics and health for machines, stop and snapshot for the command
+// line.
 // No web page may use it: names other than ours in Host are refused (DNS rebinding), so is every foreign Origin, and
 // commands ask for a header that a page can't send without asking first.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { AfterimageError } from "../errors.ts";
+import { answerPage } from "./dashboard.ts";
 import { reported } from "./error-policy.ts";
+import type { History } from "./history.ts";
 import { type ListenErrors, listen, sendJson as send } from "./http.ts";
 import { answerProbe } from "./probes.ts";
 import type { DaemonStatus } from "./status.ts";
@@ -18,6 +21,7 @@ export interface AdminServerOptions {
   /** Further names by which clients may ask. Addresses and localhost always may. */
   readonly hostnames?: readonly string[];
   readonly status: () => DaemonStatus;
+  readonly history: History;
   /** Begins the stop; the answer doesn't wait for its end. */
   readonly stop: () => void;
   /** Begins a snapshot; resolves once that is durable. */
@@ -76,12 +80,15 @@ function answer(options: AdminServerOptions, request: IncomingMessage, response:
   }
   const path = (request.url ?? "/").split("?", 1)[0]!;
   const method = request.method === "HEAD" ? "GET" : request.method;
-  if (method === "GET" && answerProbe(path, options.status, response)) {
+  if (method === "GET" && (answerProbe(path, options.status, response) || answerPage(path, response))) {
     return;
   }
   switch (`${method} ${path}`) {
     case "GET /status":
       send(response, 200, options.status());
+      return;
+    case "GET /history":
+      send(response, 200, options.history.after(Number(queryOf(request).get("after")) || 0));
       return;
     case "POST /stop":
       send(response, 202, { stopping: true });
@@ -92,7 +99,7 @@ function answer(options: AdminServerOptions, request: IncomingMessage, response:
       return;
     default:
       send(response, 404, {
-        error: "Known are GET /status, /metrics, /healthz and /readyz, POST /stop and /snapshot.",
+        error: "Known are GET /, /status, /history, /metrics, /healthz and /readyz, POST /stop and /snapshot.",
       });
   }
 }
@@ -102,7 +109,7 @@ async function snapshot(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const { searchParams } = new URL(request.url ?? "/", "http://daemon");
+  const searchParams = queryOf(request);
   const where = searchParams.get("where");
   try {
     if (where !== null && !isLoopback(options.host)) {
@@ -126,6 +133,9 @@ async function snapshot(
     send(response, 409, { code, message, advice });
   }
 }
+
+const queryOf = ({ url = "/" }: IncomingMessage): URLSearchParams =>
+  new URLSearchParams(url.includes("?") ? url.slice(url.indexOf("?") + 1) : "");
 
 const LARGEST_BODY = 1024;
 

@@ -91,6 +91,7 @@ class RunningDaemon implements Daemon {
     try {
       served = await serve(this.#config, {
         status: () => this.status(),
+        sample: () => this.#board.sample(this.#guard),
         stop: () => void this.stop(),
         snapshots: () => this.#snapshotRequests(),
       });

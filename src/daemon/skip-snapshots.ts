@@ -1,5 +1,5 @@
 // A table of which an event is left out is read again: its gap opens the snapshot, in the same Kafka transaction.
-import type { CapturedEvent, CapturedTableEvent } from "../capture/sequencer.ts";
+import type { CapturedEvent, CapturedTableEvent } from "../capture/captured-event.ts";
 import { type EncodedEvent, encodeEvent } from "../sink/encode-event.ts";
 import type { PoisonOf } from "../sink/poison.ts";
 import { type Skip, skippingEncoder } from "../sink/skip-events.ts";

@@ -1,7 +1,8 @@
 // How far the snapshots are, as the next progress record will say, and what the stream says of their tables meanwhile.
 // Also the one who begins a snapshot when events alone don't lead to the table any more.
+
+import type { CapturedEvent } from "../capture/captured-event.ts";
 import type { CapturedTable } from "../capture/captured-table.ts";
-import type { CapturedEvent } from "../capture/sequencer.ts";
 import { keyToReadAgain, TableWatch } from "../capture/table-watch.ts";
 import type { TableSchema } from "../event/schema.ts";
 import { type KeyTexts, type SnapshotState, type TableSnapshot, WHOLE_TABLE } from "../event/snapshot-state.ts";

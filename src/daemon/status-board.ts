@@ -4,6 +4,7 @@ import type { AfterimageError } from "../errors.ts";
 import { formatLsn } from "../event/lsn.ts";
 import type { Progress } from "../event/progress.ts";
 import { PublishedCounts } from "../pipeline/published-counts.ts";
+import type { Moment } from "./history.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import type { DaemonStatus, ReportedError } from "./status.ts";
 import type { Lag, StreamSession } from "./stream-session.ts";
@@ -161,6 +162,18 @@ export class StatusBoard {
       errorCounts: Object.fromEntries(this.#errorCounts),
       walGuard: this.#walLimits,
       standbyDaemons: guard.standbyDaemons,
+    };
+  }
+
+  /** As in the status, without what takes time to put together. */
+  sample(guard: Pick<WalGuard, "status">): Moment {
+    const { bytes: lagBytes, seconds: lagSeconds, retainedBytes } = this.#lagNow(this.#session?.progress ?? null);
+    return {
+      lagBytes,
+      lagSeconds,
+      events: this.#events(),
+      bytes: this.#publishedBefore.bytes + (this.#session?.published.bytes ?? 0),
+      retainedBytes: retainedBytes ?? guard.status?.retainedBytes ?? null,
     };
   }
 

@@ -12,12 +12,7 @@ export interface OwnPlace {
   readonly timestamp: string;
 }
 
-/** The JSON of a row that a snapshot read. */
-export function encodeRead(table: RowEncoder, row: RowValues, place: OwnPlace): string {
-  return readEncoder(table, place)(row, place.sequence);
-}
-
-/** The same for many rows that are put in one place, but for their sequence. */
+/** The JSON of rows that a snapshot read and that are put in one place, but for their sequence. */
 export function readEncoder(
   table: RowEncoder,
   place: Omit<OwnPlace, "sequence">,

@@ -10,6 +10,13 @@ export interface LastTransaction {
   readonly timestamp: string;
   /** Index of the event published last. */
   readonly index: number;
+  /**
+   * While it is not complete: the event's message, as an ordinal among those of the transaction that can be events (rows of
+   * any table, truncates, transactional messages), and how many events of that message follow, when any do. Undefined in
+   * records of versions that did not keep it.
+   */
+  readonly message?: number | undefined;
+  readonly rest?: number | undefined;
   /** False while later events of the transaction are still to be published. */
   readonly complete: boolean;
 }
@@ -82,6 +89,8 @@ export function encodeProgress(progress: Progress): string {
       xid: last.xid,
       timestamp: last.timestamp,
       index: last.index,
+      message: last.message,
+      rest: last.rest,
       complete: last.complete,
     },
     systemId: progress.systemId,

@@ -1,6 +1,6 @@
 // The last row of every key of the tables that were asked for: makes `before` whole, and fills in values that Postgres
 // did not send. The file holds what is durable in Kafka, `TableImages` what was numbered since.
-import type { CapturedEvent } from "../capture/sequencer.ts";
+import type { CapturedEvent } from "../capture/captured-event.ts";
 import type { CommitVector, Progress } from "../event/progress.ts";
 import type { RowEncoder } from "../event/row-encoder.ts";
 import { failpoint } from "../failpoint.ts";

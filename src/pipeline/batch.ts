@@ -1,6 +1,6 @@
 // Collects encoded events into batches, each of which becomes one Kafka transaction. A batch ends at a source
 // transaction's end; only one that is larger than a batch is published in pieces, which it shares with no other.
-import type { EnvelopeTransaction } from "../event/envelope.ts";
+import type { CapturedPlace } from "../capture/captured-event.ts";
 import type { Lsn } from "../event/lsn.ts";
 import type { LastTransaction } from "../event/progress.ts";
 import type { SnapshotState } from "../event/snapshot-state.ts";
@@ -23,6 +23,9 @@ interface CompletePart extends Base {
   readonly ownBytes: number;
 }
 
+/** Where an event stands in what Postgres sends. */
+export type EventPlace = Omit<CapturedPlace, "sequence">;
+
 export interface SizedBatch extends PublishableBatch {
   readonly bytes: number;
   /** Of these, what the daemon's own events have. */
@@ -41,8 +44,8 @@ export class BatchAssembler {
   #bytes = 0;
   #ownBytes = 0;
   #complete: CompletePart | null = null;
-  /** The transaction of the event added last, and its index. */
-  #tail: { transaction: EnvelopeTransaction; index: number } | null = null;
+  /** Of the event added last. */
+  #tail: EventPlace | null = null;
   /** Commit time of the oldest transaction in `#events`. */
   #since: string | null = null;
   /** Part of the transaction at hand has been sealed already, or published before a restart. */
@@ -62,17 +65,17 @@ export class BatchAssembler {
     this.#split = last !== null && !last.complete;
   }
 
-  /** `last`: the transaction's last event, which `committed` follows: a piece never ends with it. */
-  add(event: EncodedEvent, transaction: EnvelopeTransaction, index: number, last: boolean): void {
+  /** A piece never ends with a transaction's last event, which `committed` follows. */
+  add(event: EncodedEvent, place: EventPlace): void {
     this.#events.push(event);
     this.#bytes += event.bytes;
-    this.#tail = { transaction, index };
-    this.#since ??= transaction.timestamp;
+    this.#tail = place;
+    this.#since ??= place.transaction.timestamp;
     if (this.#bytes < this.#maxBytes) {
       return;
     }
     this.#sealComplete();
-    if (this.#bytes >= this.#maxBytes && !last) {
+    if (this.#bytes >= this.#maxBytes && !place.last) {
       this.#sealPiece();
     }
   }
@@ -184,9 +187,9 @@ export class BatchAssembler {
   }
 
   #sealPiece(): void {
-    const { transaction, index } = this.#tail!;
+    const { transaction, index, message, rest } = this.#tail!;
     const { commitLsn, id, timestamp } = transaction;
-    const last = { commitLsn, xid: id, timestamp, index, complete: false };
+    const last = { commitLsn, xid: id, timestamp, index, message, ...(rest > 0 && { rest }), complete: false };
     // What came so far may have changed a snapshot's list of keys: a restart does not see it again.
     this.#base = { ...this.#base, last, snapshot: this.#snapshot() };
     // None of the daemon's own, which stand between transactions.

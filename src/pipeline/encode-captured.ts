@@ -1,5 +1,5 @@
 // A captured event → its record: with what is known of the row before it, noted for snapshots; or the gap in its place.
-import type { CapturedEvent } from "../capture/sequencer.ts";
+import type { CapturedEvent } from "../capture/captured-event.ts";
 import type { EncodedEvent } from "../sink/encode-event.ts";
 import type { PipelineParts, SnapshotSide } from "./parts.ts";
 

@@ -1,7 +1,9 @@
 // What the pipeline is made of: the socket, the catalogue, Kafka, and whoever reads tables beside the stream.
+
+import type { CapturedEvent } from "../capture/captured-event.ts";
 import type { CapturedTable, MessageRoute } from "../capture/captured-table.ts";
 import type { Resolution } from "../capture/relation-cache.ts";
-import type { CapturedEvent, ResumePoint } from "../capture/sequencer.ts";
+import type { ResumePoint } from "../capture/sequencer.ts";
 import type { Lsn } from "../event/lsn.ts";
 import type { Progress } from "../event/progress.ts";
 import type { SnapshotState } from "../event/snapshot-state.ts";

@@ -1,7 +1,9 @@
 // The one loop: WAL frames in, Kafka transactions out, confirmations back. Everything flows one way; what is confirmed
 // is what `publish` resolved with, never what was merely received.
+
+import type { CapturedEvent } from "../capture/captured-event.ts";
 import { RelationCache, type Resolution } from "../capture/relation-cache.ts";
-import { type CapturedEvent, Sequencer } from "../capture/sequencer.ts";
+import { Sequencer } from "../capture/sequencer.ts";
 import type { Lsn } from "../event/lsn.ts";
 import { failpoint } from "../failpoint.ts";
 import { decodeMessage } from "../pgoutput/decoder.ts";
@@ -177,7 +179,7 @@ export class Pipeline {
   #add(captured: CapturedEvent): void {
     const encoded = encodeCaptured(captured, this.#parts, this.#snapshot);
     this.#budget.take(encoded.bytes);
-    this.#loop.add(encoded, captured.transaction, captured.index, captured.last);
+    this.#loop.add(encoded, captured);
   }
 
   /** The server has sent everything that ends at or below it; inside a transaction that is not all handed over. */

@@ -1,12 +1,11 @@
 // When which batch is published: one Kafka transaction at a time, full batches at once, others after the linger, and
 // idle positions in between.
-import type { EnvelopeTransaction } from "../event/envelope.ts";
 import type { Lsn } from "../event/lsn.ts";
 import type { LastTransaction, Progress } from "../event/progress.ts";
 import { failpoint } from "../failpoint.ts";
 import type { EncodedEvent } from "../sink/encode-event.ts";
 import type { PublishableBatch } from "../sink/publisher.ts";
-import type { BatchAssembler, SizedBatch } from "./batch.ts";
+import type { BatchAssembler, EventPlace, SizedBatch } from "./batch.ts";
 
 export interface PublishLoopParts {
   /** Commits a batch in Kafka; resolves once it is durable. */
@@ -49,8 +48,8 @@ export class PublishLoop {
     return this.#inFlight === null ? 0 : performance.now() - this.#inFlightSince;
   }
 
-  add(event: EncodedEvent, transaction: EnvelopeTransaction, index: number, last: boolean): void {
-    this.#batches.add(event, transaction, index, last);
+  add(event: EncodedEvent, place: EventPlace): void {
+    this.#batches.add(event, place);
     if (this.#batches.hasSealed) {
       this.#pump();
     }

@@ -25,6 +25,16 @@ export type { EventHandler, HandlerContext, Registration, TableHandlers } from "
 export type { MessageHandler } from "./consumer/message-handlers.ts";
 export type { ConsumerLogger } from "./consumer/patience.ts";
 export type { ConsumerPosition, ConsumerState, PartitionPosition } from "./consumer/position.ts";
+export { Aggregate, type AggregateDefinition, type Loaded, type LoadOptions } from "./event-store/aggregate.ts";
+export {
+  type AppendOptions,
+  EventStore,
+  type EventStoreOptions,
+  type InTransaction,
+  type ReadOptions,
+} from "./event-store/event-store.ts";
+export { EventConflict, type EventTypes, type NewEvent, type StoredEvent } from "./event-store/events.ts";
+export type { Upcasters } from "./event-store/upcasters.ts";
 export {
   createIdempotency,
   type Idempotency,
@@ -37,6 +47,12 @@ export { type PostgresKeysOptions, postgresKeys } from "./idempotency/postgres-k
 export { type SqliteKeysOptions, type SqliteKeysTransaction, sqliteKeys } from "./idempotency/sqlite-keys.ts";
 export type { IdempotencyStore, KeyRequest, StoredResult } from "./idempotency/store.ts";
 export type { Json } from "./json/canonical.ts";
+export type { Lease, LeaseOptions } from "./linearizable/lease.ts";
+export {
+  LinearizableStore,
+  type LinearizableStoreOptions,
+  type WriteOptions,
+} from "./linearizable/linearizable-store.ts";
 export type {
   PostgresConnection,
   PostgresPool,

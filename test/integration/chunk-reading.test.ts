@@ -65,6 +65,8 @@ async function read(where: string | null, described: CapturedTable | null, known
     transaction: { id: "7", epoch: 1, commitLsn: lsn(70), timestamp: "" },
     sequence: 1,
     index: 1,
+    message: 1,
+    rest: 0,
     last: true,
   });
   return { result, noted: windows.map(({ noted }) => noted), order: book.state[0]!.order };

@@ -6,9 +6,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import type { CapturedTableEvent } from "../../src/capture/captured-event.ts";
 import type { CapturedTable } from "../../src/capture/captured-table.ts";
 import { rowChanges } from "../../src/capture/row-images.ts";
-import type { CapturedTableEvent } from "../../src/capture/sequencer.ts";
 import { type ColumnValue, UNCHANGED } from "../../src/event/column-value.ts";
 import { type Lsn, toLsn } from "../../src/event/lsn.ts";
 import { RowEncoder, type RowValues } from "../../src/event/row-encoder.ts";
@@ -144,7 +144,16 @@ class World {
   #event(change: CapturedTableEvent["change"]): void {
     const sequence = ++this.#sequence;
     const transaction = { id: "7", epoch: 1, commitLsn: toLsn(BigInt(sequence)), timestamp: TIME };
-    const event: CapturedTableEvent = { table: this.table, change, transaction, sequence, index: 1, last: true };
+    const event: CapturedTableEvent = {
+      table: this.table,
+      change,
+      transaction,
+      sequence,
+      index: 1,
+      message: 1,
+      rest: 0,
+      last: true,
+    };
     const encode = (images: Images) => encodeEvent(images.complete(event));
     const { key, value: json } = encode(this.store.images);
     this.#unstored.push((images) => expect(encode(images).value).toBe(json));

@@ -83,13 +83,10 @@ class Run {
     this.#batches = new BatchAssembler(maxBytes, world.resume);
     const resume = { ...world.resume, confirmedFlushLsn: world.confirmed };
     this.#sequencer = new Sequencer(resume, relations(), MESSAGES, {
-      event: ({ transaction, sequence, index, last, change }) =>
-        this.#batches.add(
-          event(`${change.operation} ${transaction.id}.${index}`, sequence, last),
-          transaction,
-          index,
-          last,
-        ),
+      event: (captured) => {
+        const { transaction, sequence, index, last, change } = captured;
+        this.#batches.add(event(`${change.operation} ${transaction.id}.${index}`, sequence, last), captured);
+      },
       committed: (last, endLsn) => this.#batches.committed(last, endLsn),
       advanced: (to) => this.#batches.advanced(to),
     });

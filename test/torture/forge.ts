@@ -58,7 +58,14 @@ interface ProgressJson {
   sequence: number;
   completeSequence: number;
   endLsn: string;
-  last: { commitLsn: string; xid: string; timestamp: string; index: number; complete: boolean } | null;
+  last: {
+    commitLsn: string;
+    xid: string;
+    timestamp: string;
+    index: number;
+    message?: number;
+    complete: boolean;
+  } | null;
   partitions: Record<string, Record<string, { sequence: number; offset: number }>>;
 }
 
@@ -150,7 +157,7 @@ class Writer {
       const value = withSource(event.value, { sequence });
       const { xid, lsn, index, last } = sourceOf(value);
       const timestamp = /,"timestamp":"([^"]+)","sequence":/.exec(value)![1]!;
-      this.#last = { commitLsn: lsn, xid, timestamp, index, complete: last };
+      this.#last = { commitLsn: lsn, xid, timestamp, index, ...(!last && { message: index }), complete: last };
       if (last) this.#complete = sequence;
       for (const partition of event.partitions) {
         const name = `${topic}/${partition}`;

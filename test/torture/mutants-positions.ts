@@ -9,7 +9,7 @@ interface Progress {
   sequence: number;
   completeSequence: number;
   endLsn: string;
-  last: { commitLsn: string; index: number; complete: boolean } | null;
+  last: { commitLsn: string; index: number; message?: number; complete: boolean } | null;
   partitions: Record<string, Record<string, { sequence: number; offset: number }>>;
 }
 
@@ -18,6 +18,7 @@ const parse = ({ value }: ReadRecord): Progress => JSON.parse(value!);
 const hasEvents = (record: ReadRecord): boolean =>
   parse(record).sequence >= parse(record).firstSequence && !isFirst(record);
 const isFirst = (record: ReadRecord): boolean => parse(record).sequence === 0;
+const isInPart = (record: ReadRecord): boolean => hasEvents(record) && !parse(record).last!.complete;
 const isWhole = (record: ReadRecord): boolean => hasEvents(record) && parse(record).last!.complete;
 
 /** The progress record in the middle, changed wherever it was read. */
@@ -134,6 +135,22 @@ export const POSITION_MUTANTS: readonly Mutant[] = [
     mutate: (evidence) =>
       changeProgress(evidence, isWhole, (progress) => {
         progress.last!.index++;
+      }),
+  },
+  {
+    name: "last does not say how far a transaction is published",
+    finds: [[7, "other", "last does not say how far its transaction is published"]],
+    mutate: (evidence) =>
+      changeProgress(evidence, isInPart, (progress) => {
+        delete progress.last!.message;
+      }),
+  },
+  {
+    name: "last has a transaction published beyond its event",
+    finds: [[7, "other", "last does not say how far its transaction is published"]],
+    mutate: (evidence) =>
+      changeProgress(evidence, isInPart, (progress) => {
+        progress.last!.message = progress.last!.index + 1;
       }),
   },
   {

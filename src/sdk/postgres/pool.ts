@@ -29,19 +29,35 @@ export interface PostgresPool {
 /** A connection string, from which a pool of ten connections is made, or a pool of your own, which stays yours. */
 export type PostgresSource = string | PostgresPool;
 
-export interface OwnedPool extends PostgresPool {
+export interface BlockPool extends PostgresPool {
+  /** Whether sessions begin read committed and for writing; those of a pool of the application may not. */
+  readonly isPlain: boolean;
   /** Closes the pool if it was made here. */
   close(): Promise<void>;
 }
 
-export function openPool(source: PostgresSource, applicationName: string): OwnedPool {
+const PLAIN = "SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off";
+
+/**
+ * Makes what is acknowledged survive a crash, and with `synchronous_standby_names` the loss of the primary, where less is set.
+ * https://www.postgresql.org/docs/current/runtime-config-wal.html#GUC-SYNCHRONOUS-COMMIT
+ */
+export const durable = (until: "session" | "transaction"): string =>
+  `SELECT pg_catalog.set_config('synchronous_commit', 'on', ${until === "transaction"})
+    WHERE pg_catalog.current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')`;
+
+export function openPool(source: PostgresSource, applicationName: string): BlockPool {
   if (typeof source !== "string") {
-    return { connect: () => source.connect(), close: async () => undefined };
+    return { isPlain: false, connect: () => source.connect(), close: async () => undefined };
   }
   const pool = new pg.Pool({ connectionString: source, application_name: applicationName });
   // Of a connection that idles: the pool drops it by itself, and whoever asks next gets another one.
   pool.on("error", () => undefined);
-  return { connect: () => pool.connect(), close: () => pool.end() };
+  // The role or the database may have other defaults. Comes before whatever is asked first; when it fails, so does that.
+  pool.on("connect", (client) => {
+    client.query(`${PLAIN}; ${durable("session")}`).catch(() => undefined);
+  });
+  return { isPlain: true, connect: () => pool.connect(), close: () => pool.end() };
 }
 
 /**

@@ -1,6 +1,13 @@
 // A transaction on a lent connection, and the `tx` that is handed to whoever works in it.
 import { AfterimageError } from "../../errors.ts";
-import { type PostgresPool, type PostgresQueryable, type PostgresRow, withConnection } from "./pool.ts";
+import {
+  type BlockPool,
+  durable,
+  type PostgresPool,
+  type PostgresQueryable,
+  type PostgresRow,
+  withConnection,
+} from "./pool.ts";
 import { atCommit } from "./sql-state.ts";
 
 /** Queries of one open transaction; over once the function that got it has ended. */
@@ -49,7 +56,7 @@ export async function inTransaction<T>(
 ): Promise<T> {
   return withConnection(pool, async (connection) => {
     // An application may have another default; the blocks' statements rest on seeing what is committed as they begin.
-    await connection.query("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
+    await connection.query(`BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; ${durable("transaction")}`);
     const tx = new PostgresTransaction(connection);
     let result: T;
     try {
@@ -64,6 +71,26 @@ export async function inTransaction<T>(
     await commit(connection, advice);
     return result;
   });
+}
+
+/**
+ * One statement that is a transaction by itself, read committed.
+ * @param advice for OUTCOME_UNKNOWN; null when it only reads
+ */
+export async function oneStatement(
+  pool: BlockPool,
+  text: string,
+  values: unknown[],
+  advice: string | null,
+): Promise<{ rows: PostgresRow[]; rowCount: number | null }> {
+  if (!pool.isPlain) {
+    return inTransaction(pool, advice ?? "Ask again.", (tx) => tx.query(text, values));
+  }
+  return withConnection(pool, (connection) =>
+    connection.query(text, values).catch((cause: unknown) => {
+      throw advice === null ? cause : atCommit(cause, advice);
+    }),
+  );
 }
 
 async function commit(connection: PostgresQueryable, advice: string): Promise<void> {

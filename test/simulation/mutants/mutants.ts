@@ -58,24 +58,27 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "publishes the last event of a piece again",
-    file: "src/capture/sequencer.ts",
-    from: 61,
-    seen: /not everything was published/,
-    changes: [["this.#index <= transaction.publishedIndex", "this.#index < transaction.publishedIndex"]],
+    file: "src/capture/message-count.ts",
+    from: 1,
+    seen: /not everything was published|expected/,
+    changes: [["this.#ordinal > published", "this.#ordinal >= published"]],
   },
   {
     name: "starts a transaction that is published in part from its beginning",
     file: "src/capture/sequencer.ts",
     from: 61,
     seen: /not everything was published/,
-    changes: [["last.commitLsn === commitLsn ? last.index : 0", "last.commitLsn === commitLsn ? 0 : 0"]],
+    changes: [
+      ["last.commitLsn === commitLsn ? last.index : 0", "last.commitLsn === commitLsn ? 0 : 0"],
+      ["commitLsn === commitLsn ? this.#from.last : null", "commitLsn === commitLsn ? null : null"],
+    ],
   },
   {
     name: "counts only what it keeps",
     file: "src/capture/sequencer.ts",
     from: 1,
     seen: /sequence \d+ is .*, expected/,
-    changes: [["this.#requireOpen();\n    this.#index++;\n    const place", "this.#requireOpen();\n    const place"]],
+    changes: [["this.#index++;\n    const place", "const place"]],
   },
   {
     name: "sends a batch again after an open outcome without reading back",
@@ -154,8 +157,8 @@ export const MUTANTS: readonly Mutant[] = [
     seen: /a piece shares its Kafka transaction/,
     changes: [
       [
-        "this.#sealComplete();\n    if (this.#bytes >= this.#maxBytes && !last) {",
-        "if (this.#bytes >= this.#maxBytes && !last) {",
+        "this.#sealComplete();\n    if (this.#bytes >= this.#maxBytes && !place.last) {",
+        "if (this.#bytes >= this.#maxBytes && !place.last) {",
       ],
     ],
   },

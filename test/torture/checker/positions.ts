@@ -56,6 +56,8 @@ function checkStep(before: SeenProgress, one: SeenProgress, report: Report): voi
     one.last?.lsn === before.last?.lsn &&
     one.last?.xid === before.last?.xid &&
     one.last?.index === before.last?.index &&
+    one.last?.message === before.last?.message &&
+    one.last?.rest === before.last?.rest &&
     one.last?.complete === before.last?.complete;
   if (!isSame) report("a record without events says something new", one);
   if (one.partitions.length > 0) report("a record without events has a commit vector", one);
@@ -87,6 +89,11 @@ function checkLast(one: SeenProgress, bySequence: ReadonlyMap<number, SeenEvent>
     last.index === event.index &&
     last.complete === event.last;
   if (!fits) report("last is not the transaction of the last event", one, describe(event));
+  // Every message is one event or more.
+  const isSaid = last.complete
+    ? last.message === null && last.rest === 0
+    : last.message !== null && last.message >= 1 && last.message <= last.index;
+  if (!isSaid) report("last does not say how far its transaction is published", one, `message ${last.message}`);
   if (last.complete !== (completeSequence === sequence)) {
     report("completeSequence does not fit last", one, `${completeSequence}, complete ${last.complete}`);
   }

@@ -20,11 +20,21 @@ interface SchemaJson {
   readAt: string;
   rows: object;
   columns: { name: string; type: string; oid: number; typmod: number; key: number | null }[];
+  types?: { oid: number; name: string; kind: string; attributes?: { name: string; type: string; oid: number }[] }[];
 }
 
 const FIELDS = ["v", "schema", "table", "oid", "publicationRel", "topicId", "identity", "readAt", "rows", "columns"];
 /** What is said of rows is the daemon's own business: it has to be there, and a reader of columns passes over it. */
 const ROWS_FIELDS = ["file", "toast", "columns", "filled", "types", "names", "place", "parts", "composites", "enums"];
+/** Stands last, where a composite type is involved. */
+const TYPES = "types";
+const TYPE_FIELDS: Readonly<Record<string, readonly string[]>> = {
+  composite: ["attributes"],
+  array: ["element", "delimiter"],
+  domain: ["base"],
+  range: ["bound"],
+  multirange: ["bound"],
+};
 const COLUMN_FIELDS = ["name", "type", "oid", "typmod", "key"];
 const IDENTITIES = { default: "d", full: "f", index: "i", nothing: "n" } as const;
 
@@ -57,13 +67,41 @@ function parse(record: ReadRecord, findings: Findings): SchemaJson | null {
   const schema = jsonOf(record.value) as SchemaJson | null;
   const isKnown =
     schema !== null &&
-    JSON.stringify(Object.keys(schema)) === JSON.stringify(FIELDS) &&
+    JSON.stringify(Object.keys(schema)) === JSON.stringify([...FIELDS, ...("types" in schema ? [TYPES] : [])]) &&
+    isOfTypes(schema) &&
     schema.v === 1 &&
     JSON.stringify(schema) === record.value &&
     JSON.stringify(Object.keys(schema.rows)) === JSON.stringify(ROWS_FIELDS) &&
     schema.columns.every((column) => JSON.stringify(Object.keys(column)) === JSON.stringify(COLUMN_FIELDS));
   if (!isKnown) findings.add(3, "other", "a record is no schema record", `${placeOf(record)}: ${brief(record.value)}`);
   return isKnown ? schema : null;
+}
+
+/** Each type once, in order, a composite among them, and all of them within the columns' types. */
+function isOfTypes({ types, columns }: SchemaJson): boolean {
+  if (types === undefined) return true;
+  const inside = new Set([columns, types].flat().flatMap((one) => oidsWithin(one)));
+  return (
+    types.some(({ kind }) => kind === "composite") &&
+    types.every(
+      (type, at) =>
+        JSON.stringify(Object.keys(type)) ===
+          JSON.stringify(["oid", "name", "kind", ...(TYPE_FIELDS[type.kind] ?? ["unknown"])]) &&
+        (at === 0 || types[at - 1]!.oid < type.oid) &&
+        inside.has(type.oid),
+    )
+  );
+}
+
+type MadeOf = Partial<Record<"kind" | "oid" | "element" | "base" | "bound", number>> & {
+  attributes?: { oid: number }[];
+};
+
+/** Of a column itself; of a type what it is made of. */
+function oidsWithin(one: object): number[] {
+  const { kind, oid, element, base, bound, attributes = [] } = one as MadeOf;
+  const within = kind === undefined ? [oid] : [element, base, bound, ...attributes.map((attribute) => attribute.oid)];
+  return within.filter((each) => each !== undefined);
 }
 
 function jsonOf(text: string | null): object | null {

@@ -33,6 +33,9 @@ export interface WireProgress {
     readonly xid: string;
     readonly timestamp: string;
     readonly index: number;
+    /** Null where it is not said. */
+    readonly message: number | null;
+    readonly rest: number;
     readonly complete: boolean;
   } | null;
   /** Server, database, slot and publication, as they stand: one stream has one of each. */
@@ -144,10 +147,12 @@ function lastOf(reader: JsonReader): WireProgress["last"] {
   const timestamp = timestampOf(reader);
   reader.literal(',"index":');
   const index = reader.count();
+  const message = reader.accepts(',"message":') ? reader.count() : null;
+  const rest = reader.accepts(',"rest":') ? reader.count() : 0;
   reader.literal(',"complete":');
   const complete = reader.boolean();
   reader.literal("}");
-  return { lsn, xid, timestamp, index, complete };
+  return { lsn, xid, timestamp, index, message, rest, complete };
 }
 
 function vectorOf(reader: JsonReader): VectorEntry[] {

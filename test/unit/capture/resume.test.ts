@@ -88,6 +88,41 @@ describe("published in part", () => {
     expect(story.told).toEqual(["truncate b #5 @150.2!", "commit 150 ..2 end 160"]);
   });
 
+  describe("goes on by the message, whatever the key of its table is now", () => {
+    const cut = (index: number, message: number, rest?: number) =>
+      new Story({ ...half, last: { ...lastOf(150, 150, index, false), message, rest } });
+
+    test("a key change of then is an update now", () => {
+      const story = cut(2, 1);
+      story.transaction(150, 160, () => story.move(A, 1, 1).insert(A, 3));
+      expect(story.told).toEqual(["insert a 3 #5 @150.3!", "commit 150 ..3 end 160"]);
+    });
+
+    test("an update of then is a key change now", () => {
+      const story = cut(1, 1);
+      story.transaction(150, 160, () => story.move(A, 1, 2).insert(A, 3));
+      expect(story.told).toEqual(["insert a 3 #5 @150.2!", "commit 150 ..2 end 160"]);
+    });
+
+    test("half of a key change was published, which is an update now", () => {
+      const story = cut(1, 1, 1);
+      story.transaction(150, 160, () => story.move(A, 1, 1).insert(A, 3));
+      expect(story.told).toEqual(["update a 1 #5 @150.2", "insert a 3 #6 @150.3!", "commit 150 ..3 end 160"]);
+    });
+
+    test("half of a key change was published, and it still is one", () => {
+      const story = cut(4, 4, 1);
+      story.transaction(150, 160, () => story.insert(EXCLUDED, 1).message(true).insert(99, 1).move(A, 1, 2));
+      expect(story.told).toEqual(["insert a 2 #5 @150.5!", "commit 150 ..5 end 160"]);
+    });
+
+    test("between the relations of a TRUNCATE", () => {
+      const story = cut(2, 2, 1);
+      story.transaction(150, 160, () => story.insert(A, 1).truncate(A, B));
+      expect(story.told).toEqual(["truncate b #5 @150.3!", "commit 150 ..3 end 160"]);
+    });
+  });
+
   test("transactions without events before it are passed over silently", () => {
     const story = new Story(half);
     story.transaction(130, 140, () => story.insert(EXCLUDED, 1));

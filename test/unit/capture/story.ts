@@ -1,12 +1,8 @@
 // A sequencer with two captured tables and an excluded one, fed by hand, and what came out of it.
+import type { CapturedEvent } from "../../../src/capture/captured-event.ts";
 import type { Resolution } from "../../../src/capture/relation-cache.ts";
 import { RelationCache } from "../../../src/capture/relation-cache.ts";
-import {
-  type CapturedEvent,
-  type ResumePoint,
-  Sequencer,
-  type SequencerOutput,
-} from "../../../src/capture/sequencer.ts";
+import { type ResumePoint, Sequencer, type SequencerOutput } from "../../../src/capture/sequencer.ts";
 import type { LastTransaction } from "../../../src/event/progress.ts";
 import type { Commit, Tuple } from "../../../src/pgoutput/messages.ts";
 import { lsn, rowEncoder } from "../event/tables.ts";

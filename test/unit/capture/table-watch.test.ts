@@ -1,6 +1,6 @@
 // Which rows of a chunk may be published, by what the stream says of their keys and what the chunk's snapshot sees.
 import { describe, expect, test } from "vitest";
-import type { CapturedTableEvent } from "../../../src/capture/sequencer.ts";
+import type { CapturedTableEvent } from "../../../src/capture/captured-event.ts";
 import { keyToReadAgain, TableWatch } from "../../../src/capture/table-watch.ts";
 import { UNCHANGED } from "../../../src/event/column-value.ts";
 import { Visibility } from "../../../src/source/visibility.ts";
@@ -22,6 +22,8 @@ const event = (xid: number, change: CapturedTableEvent["change"]): CapturedTable
   transaction: { id: String(xid), epoch: 1, commitLsn: lsn(xid * 10), timestamp: "" },
   sequence: xid,
   index: 1,
+  message: 1,
+  rest: 0,
   last: true,
 });
 const insert = (id: number) => ({ operation: "insert", new: [String(id), "b"], previousKey: null }) as const;

@@ -2,6 +2,7 @@
 import { connect } from "node:net";
 import { afterEach, beforeEach, expect, onTestFinished, test } from "vitest";
 import { type AdminServer, COMMAND_HEADER, isAllowedHost, startAdminServer } from "../../../src/daemon/admin-server.ts";
+import { History } from "../../../src/daemon/history.ts";
 import { startMetricsServer } from "../../../src/daemon/probes.ts";
 import type { DaemonStatus, State } from "../../../src/daemon/status.ts";
 import { AfterimageError } from "../../../src/errors.ts";
@@ -11,16 +12,19 @@ let server: AdminServer;
 let state: State;
 let stops: number;
 let snapshots: [string, string | null][];
+let history: History;
 
 beforeEach(async () => {
   state = "streaming";
   stops = 0;
   snapshots = [];
+  history = new History(() => ({ lagBytes: 1, lagSeconds: null, events: 2, bytes: 3, retainedBytes: 4 }));
   server = await startAdminServer({
     host: "127.0.0.1",
     port: 0,
     hostnames: ["cdc.internal"],
     status: () => statusWith({ state }),
+    history,
     stop: () => {
       stops++;
     },
@@ -31,7 +35,10 @@ beforeEach(async () => {
     cancelSnapshot: async (table) => void snapshots.push([table, "given up"]),
   });
 });
-afterEach(() => server.close());
+afterEach(() => {
+  history.close();
+  return server.close();
+});
 
 const post = (headers: Record<string, string>) => fetch(`${server.address}/stop`, { method: "POST", headers });
 
@@ -105,6 +112,20 @@ test("the admin address has the metrics too, under its own names only", async ()
   );
 });
 
+test("the history, from a moment on", async () => {
+  const ask = async (query: string) => (await fetch(`${server.address}/history${query}`)).json();
+  expect(await ask("")).toEqual({ everySeconds: 2, points: [] });
+  history.look();
+  history.look();
+  const { points } = (await ask("?after=0")) as { points: number[][] };
+  expect(points.map((point) => point.slice(1))).toEqual([
+    [1, null, 2, 3, 4],
+    [1, null, 2, 3, 4],
+  ]);
+  expect(await ask(`?after=${points[1]![0]}`)).toEqual({ everySeconds: 2, points: [] });
+  expect(await ask("?after=x")).toMatchObject({ points: [{}, {}] });
+});
+
 test("stop needs the header that a web page can't send", async () => {
   expect((await post({})).status).toBe(403);
   expect(stops).toBe(0);
@@ -131,7 +152,7 @@ test("foreign origins, foreign hosts and bodies are refused", async () => {
 });
 
 test("unknown paths and methods", async () => {
-  expect((await fetch(`${server.address}/`)).status).toBe(404);
+  expect((await fetch(`${server.address}/nothing`)).status).toBe(404);
   expect((await fetch(`${server.address}/stop`)).status).toBe(404);
   expect((await fetch(`${server.address}/status`, { method: "DELETE" })).status).toBe(404);
 });
@@ -158,6 +179,7 @@ test("a snapshot is asked for with the command's header; its refusal has a code;
     host: "0.0.0.0",
     port: 0,
     status: () => ({}) as DaemonStatus,
+    history,
     stop: () => undefined,
     snapshot: async (table, where) => void snapshots.push([table, where]),
     cancelSnapshot: async () => undefined,
@@ -177,6 +199,7 @@ test("a port in use and an address of another machine have their names", async (
     host: "127.0.0.1",
     port,
     status: () => ({}) as DaemonStatus,
+    history,
     stop: () => undefined,
     snapshot: async () => undefined,
     cancelSnapshot: async () => undefined,
@@ -193,6 +216,7 @@ test("an address that others can reach is noted", async () => {
     host: "0.0.0.0",
     port: 0,
     status: () => ({}) as DaemonStatus,
+    history,
     stop: () => undefined,
     snapshot: async () => undefined,
     cancelSnapshot: async () => undefined,

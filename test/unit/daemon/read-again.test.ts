@@ -31,6 +31,8 @@ function left(keys: readonly (readonly string[])[], found: readonly string[], at
       transaction: { id: "15", epoch: 1, commitLsn: lsn(150), timestamp: "" },
       sequence: 1,
       index: 1,
+      message: 1,
+      rest: 0,
       last: true,
     });
   }

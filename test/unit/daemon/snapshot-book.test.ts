@@ -18,6 +18,8 @@ const moved = (id: number) => ({
   transaction: { id: "7", epoch: 1, commitLsn: lsn(70), timestamp: "" },
   sequence: id,
   index: id,
+  message: id,
+  rest: 0,
   last: false,
 });
 

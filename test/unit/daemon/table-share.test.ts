@@ -104,6 +104,8 @@ test("when it is read anew, everything may be taken once more", () => {
       transaction: { id: "7", epoch: 1, commitLsn: lsn(70), timestamp: "" },
       sequence: id,
       index: id,
+      message: 1,
+      rest: 0,
       last: false,
     });
   }

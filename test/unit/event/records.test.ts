@@ -44,6 +44,7 @@ describe("progress", () => {
     ["one of a batch with schemas", { ...progress, schemaOffset: 7n }],
     ["one of a stream without what came by replication", { ...progress, origin: "none" as const }],
     ["one that knows the topic of messages", { ...progress, messagesTopicId: "YzXvzoJ2SQq53nMenqd5Dw" }],
+    ["one that knows the message", { ...progress, last: { ...progress.last!, message: 57, rest: 1 } }],
     ["the first record", { ...progress, last: null, sequence: 0, firstSequence: 1, partitions: new Map() }],
   ])("%s is read back equal", (_, record) => {
     expect(parseProgress(encodeProgress(record))).toEqual(record);

@@ -96,7 +96,8 @@ describe("a transaction larger than a batch", () => {
 
   test("after a restart, what completes it still shares its batch with no other", () => {
     const batches = assembler({ completeSequence: 1, endLsn: lsn(120), last: lastOf(130, 2, false) });
-    batches.add(encodedEvent(4), sourceTransaction(130), 3, true);
+    const transaction = sourceTransaction(130);
+    batches.add(encodedEvent(4), { transaction, index: 3, message: 3, rest: 0, last: true });
     batches.committed(lastOf(130, 3, true), lsn(140));
     feed(batches, 150, 5, [1]);
     expect(takeAll(batches)).toEqual(["#4 → 140 (4), last 130.3", "#5 → 160 (5), last 150.1"]);

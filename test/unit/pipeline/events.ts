@@ -30,7 +30,8 @@ type Taker = Pick<BatchAssembler, "add" | "committed">;
 export function feed(taker: Taker, commitLsn: number, from: number, sizes: readonly number[], open = false): void {
   sizes.forEach((bytes, place) => {
     const last = !open && place === sizes.length - 1;
-    taker.add(encodedEvent(from + place, bytes), sourceTransaction(commitLsn), place + 1, last);
+    const transaction = sourceTransaction(commitLsn);
+    taker.add(encodedEvent(from + place, bytes), { transaction, index: place + 1, message: place + 1, rest: 0, last });
   });
   if (!open) {
     taker.committed(lastOf(commitLsn, sizes.length, true), lsn(commitLsn + 10));

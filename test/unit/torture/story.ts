@@ -86,7 +86,14 @@ export class Story {
         const last = isLastPiece && place === changes.events.length - 1;
         const transaction = { id: xid, epoch: 1, lsn: formatLsn(commitLsn), index: ++index, ...(last && { last }) };
         this.#write(event, timestamp, transaction);
-        this.#last = { commitLsn: formatLsn(commitLsn), xid, timestamp, index, complete: last };
+        this.#last = {
+          commitLsn: formatLsn(commitLsn),
+          xid,
+          timestamp,
+          index,
+          ...(!last && { message: index }),
+          complete: last,
+        };
       });
       this.audit.push(...changes.audit);
       if (!isLastPiece) this.publish();
