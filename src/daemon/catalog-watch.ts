@@ -143,7 +143,7 @@ export class CatalogWatch {
       return;
     }
     const oids = changed.map(({ oid }) => oid);
-    const states = await readRowsStates(client, server.publication, oids);
+    const states = await readRowsStates(client, server.publication, oids, (oid) => known.get(oid)!.rows);
     for (const { oid, publicationRel } of changed) {
       const schema = known.get(oid)!;
       const rows = states.get(oid);

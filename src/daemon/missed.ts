@@ -29,7 +29,7 @@ export function whatWasMissed(before: TableSchema, now: TableSchema): Missed | n
   if (had.length !== has.length || had.some((name, place) => name !== has[place])) {
     return keyChanged(had, has);
   }
-  return before.rows === undefined || now.rows === undefined ? null : rowsMissed(before.rows, now.rows);
+  return before.rows === undefined || now.rows === undefined ? null : rowsMissed(before.rows, now.rows, had);
 }
 
 function keyChanged(had: readonly string[], has: readonly string[]): Missed {
@@ -37,11 +37,11 @@ function keyChanged(had: readonly string[], has: readonly string[]): Missed {
   return { code: "KEY_CHANGED", why: `its key was (${show(had)}) and is now (${show(has)})` };
 }
 
-function rowsMissed(before: RowsState, now: RowsState): Missed | null {
+function rowsMissed(before: RowsState, now: RowsState, key: readonly string[]): Missed | null {
   if (now.place !== before.place) {
     return { code: "TABLE_REPUBLISHED", why: "it was detached, or in another schema, and came back" };
   }
-  const why = rewritten(before, now);
+  const why = rewritten(before, now) ?? otherNames(before, now, key);
   return why === null ? null : { code: "TABLE_REWRITTEN", why };
 }
 
@@ -75,6 +75,47 @@ function rewritten(before: RowsState, now: RowsState): string | null {
   // which Postgres refuses to one that a publication names; and a TRUNCATE, unlike that, keeps the TOAST table.
   const maybeUnlogged = now.place !== "own" && (now.toast === 0 || now.toast !== before.toast);
   return maybeUnlogged ? "its file was replaced, by VACUUM FULL or while it was UNLOGGED" : null;
+}
+
+/**
+ * Under which names the topic holds what is no longer called so. A column of the key is left to the first row with the new
+ * key: the catalogue may be ahead of rows that still have the former one.
+ */
+function otherNames(before: RowsState, now: RowsState, key: readonly string[]): string | null {
+  const { names: had, types: hadLive } = before;
+  const has = now.names;
+  if (had === undefined || has === undefined) {
+    return null;
+  }
+  const live = Object.keys(now.types);
+  if (live.some((attnum) => attnum in hadLive && had[attnum] !== has[attnum] && !key.includes(had[attnum]!))) {
+    return "a column was renamed";
+  }
+  const isTaken = (name: string, attnum: string) =>
+    Object.entries(had).some(([other, was]) => was === name && other !== attnum && now.types[other] === undefined);
+  return live.some((attnum) => !(attnum in had) && isTaken(has[attnum]!, attnum))
+    ? "a column was dropped, and another one has its name"
+    : null;
+}
+
+/**
+ * As `whatWasMissed`, where rows came with names that the catalogue does not give: between two looks at it columns were
+ * renamed, and renamed again or back, or dropped. Then these rows hold under one name what others hold under another one.
+ */
+export function oddNames(before: TableSchema, now: TableSchema): Missed | null {
+  const { rows } = now;
+  const namesOf = ({ columns }: TableSchema) => columns.map(({ name }) => name);
+  const [had, has] = [namesOf(before), namesOf(now)];
+  // The same object where the catalogue has nothing of the table any more.
+  if (rows?.names === undefined || rows === before.rows || JSON.stringify(had) === JSON.stringify(has)) {
+    return null;
+  }
+  // Postgres sends columns in the order of their numbers.
+  const places = Object.keys(rows.types).map((attnum) => rows.names![attnum]!);
+  const told = has.filter((name) => places.includes(name) || !had.includes(name)).map((name) => places.indexOf(name));
+  return told.some((place, at) => place < 0 || (at > 0 && place < told[at - 1]!))
+    ? { code: "TABLE_REWRITTEN", why: "columns had other names for a while, or were added and dropped" }
+    : null;
 }
 
 /** text, bpchar, varchar: whichever way the bytes are kept, the text is the same. */

@@ -1,6 +1,7 @@
 // Puts what a snapshot has read into the stream, and helps an idle server on, which would else never get there.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CapturedTable } from "../capture/captured-table.ts";
+import { SNAPSHOT_GIVEN_UP } from "../event/change-event.ts";
 import { type Lsn, ZERO_LSN } from "../event/lsn.ts";
 import { failpoint } from "../failpoint.ts";
 import type { BuildEvents } from "../pipeline/placements.ts";
@@ -146,21 +147,39 @@ export function endSnapshot(
 }
 
 /**
- * Without a sweep: rows that were not read are no rows that are gone. `generation`: as it was before the table was found
+ * The table's snapshot is over before all of it was read. Without a sweep: rows that were not read are no rows that are
+ * gone. Where a gap had opened it another one tells readers that nothing more comes.
+ */
+export function endUnread(
+  { book, epoch }: Pick<ReadingParts, "book" | "epoch">,
+  { oid, why }: { readonly oid: number; readonly why: string },
+  lsn: Lsn,
+  next: () => number,
+): EncodedEvent[] {
+  const entry = book.get(oid);
+  const table = book.tables.get(oid);
+  book.remove(oid);
+  if (entry === undefined || entry.since === null || table?.encoder.schema.table !== entry.table) {
+    return [];
+  }
+  return [
+    encodeGapEvent(table, `${SNAPSHOT_GIVEN_UP} ${why}`, { sequence: next(), epoch, lsn, timestamp: wallTime() }),
+  ];
+}
+
+/**
+ * Ends the snapshot of a table that was found to be gone, as `endUnread`. `generation`: as it was before the table was found
  * to be gone. Resolves with false when there is nothing to give up: somebody else has ended the snapshot meanwhile, the
  * table is back and begun anew, or under another name it has a snapshot of its own.
  */
 export async function giveUp(
-  { book, ...parts }: PlacingParts & Pick<ReadingParts, "book">,
+  { book, epoch, ...parts }: PlacingParts & Pick<ReadingParts, "book" | "epoch">,
   { oid, name, generation }: { readonly oid: number; readonly name: string; readonly generation: number },
 ): Promise<boolean> {
   let ended = false;
-  await placeAsking(parts, ZERO_LSN, () => {
+  await placeAsking(parts, ZERO_LSN, (lsn, next) => {
     ended = book.get(oid)?.table === name && book.generation(oid) === generation;
-    if (ended) {
-      book.remove(oid);
-    }
-    return [];
+    return ended ? endUnread({ book, epoch }, { oid, why: "the table is not published any more" }, lsn, next) : [];
   });
   return ended;
 }

@@ -7,7 +7,7 @@ import { keyToReadAgain, TableWatch } from "../capture/table-watch.ts";
 import type { TableSchema } from "../event/schema.ts";
 import { type KeyTexts, type SnapshotState, type TableSnapshot, WHOLE_TABLE } from "../event/snapshot-state.ts";
 import type { SnapshotSide } from "../pipeline/parts.ts";
-import { type Missed, mayHoldMore, refuseWithout, whatWasMissed } from "./missed.ts";
+import { type Missed, mayHoldMore, oddNames, refuseWithout, whatWasMissed } from "./missed.ts";
 import { advanced, divided, isBegun, toBeRead, weigh } from "./table-snapshot.ts";
 
 export interface BookRules {
@@ -218,9 +218,13 @@ export class SnapshotBook implements SnapshotSide {
     const isOlder = schema.schema < before.schema;
     const { rows, publicationRel } = before;
     const former = this.#names.get(schema.oid);
-    return !isOlder && former !== undefined && former !== schema.table
-      ? { code: "TABLE_REPUBLISHED", why: `it was called ${former} before` }
-      : whatWasMissed(before, isOlder ? { ...schema, rows, publicationRel } : schema);
+    if (!isOlder && former !== undefined && former !== schema.table) {
+      return { code: "TABLE_REPUBLISHED", why: `it was called ${former} before` };
+    }
+    const now = isOlder ? { ...schema, rows, publicationRel } : schema;
+    // One that waits for the stream to pass what the catalogue shows answers such rows already.
+    const isAnswered = this.get(schema.oid)?.behind === true;
+    return whatWasMissed(before, now) ?? (isAnswered ? null : oddNames(before, now));
   }
 
   #readAgain(entry: TableSnapshot, key: string[]): void {

@@ -8,11 +8,12 @@ import { ZERO_LSN } from "../event/lsn.ts";
 import { runEnded } from "../pipeline/placements.ts";
 import { closeSql } from "../source/session.ts";
 import type { Connections } from "./connections.ts";
+import { endUnread } from "./placing.ts";
 import { checkCondition, estimateRows } from "./snapshot-plan.ts";
 import type { SnapshotterParts } from "./snapshotter.ts";
 import { toBeRead } from "./table-snapshot.ts";
 
-interface RequestParts extends Pick<SnapshotterParts, "config" | "connect" | "book" | "place" | "onLost"> {
+interface RequestParts extends Pick<SnapshotterParts, "config" | "connect" | "book" | "epoch" | "place" | "onLost"> {
   /** Aborts when the run ends. */
   readonly over: AbortSignal;
   /** Begins what was put into the book; resolves once that is durable. */
@@ -37,7 +38,7 @@ export class SnapshotRequests {
   }
 
   /**
-   * Gives up the snapshot of a table: no sweep follows, and a gap that opened it stays. Resolves once that is durable.
+   * Gives up the snapshot of a table: no sweep follows, but where a gap had opened it, one that says so. Resolves once that is durable.
    * Throws SNAPSHOT_TABLE_UNKNOWN, SNAPSHOT_NOT_UNDER_WAY, and NOT_STREAMING when the run ends meanwhile.
    */
   cancel(name: string): Promise<void> {
@@ -71,16 +72,17 @@ export class SnapshotRequests {
   }
 
   async #cancel(name: string): Promise<void> {
-    const { book, place, givenUp } = this.#parts;
+    const { book, epoch, place, givenUp } = this.#parts;
     const { oid } = this.#tableOf(name).encoder.schema;
     let found = false;
-    await place(ZERO_LSN, () => {
+    await place(ZERO_LSN, (lsn, next) => {
       found = book.get(oid) !== undefined;
-      if (found) {
-        book.remove(oid);
-        givenUp(oid);
+      if (!found) {
+        return [];
       }
-      return [];
+      const events = endUnread({ book, epoch }, { oid, why: "it was cancelled" }, lsn, next);
+      givenUp(oid);
+      return events;
     });
     if (!found) {
       throw new AfterimageError(

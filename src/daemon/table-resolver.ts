@@ -98,7 +98,7 @@ export class TableResolver {
       const shape = shapeOf(relation, UNKNOWN, null, typeNames, relation.identity === "f");
       return { encoder: new RowEncoder({ ...shape, schema: 0, topicId: "" }), topic: null };
     }
-    const rows = (await readRowsStates(this.#client, this.#publication, [relation.oid])).get(relation.oid);
+    const rows = await this.#rowsStateOf(relation.oid, previous);
     this.#checkName(name, relation.oid);
     const keyless = matchesTable(this.#selection.keyless, relation.schema, relation.table);
     const facts = described === null ? null : { ...described, rows };
@@ -183,6 +183,11 @@ export class TableResolver {
       }
     }
     return { ended, renewed };
+  }
+
+  async #rowsStateOf(oid: number, previous: TableSchema | null): Promise<RowsState | undefined> {
+    const recorded = previous?.oid === oid ? previous.rows : undefined;
+    return (await readRowsStates(this.#client, this.#publication, [oid], () => recorded)).get(oid);
   }
 
   #madeTypesOf({ columns }: Pick<TableSchema, "columns">): Promise<TableSchema["types"]> {

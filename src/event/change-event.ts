@@ -128,6 +128,17 @@ export function opensSnapshot(gap: GapEvent): boolean {
   return gap.reason.startsWith(SNAPSHOT_REASON);
 }
 
+/** How the reason of a gap begins that ends a snapshot without a sweep. */
+export const SNAPSHOT_GIVEN_UP = "snapshot given up:";
+
+/**
+ * Whether a snapshot ends here that was given up, since it was cancelled or its table left the publication: no sweep
+ * follows, and rows that were neither read nor streamed stay unknown.
+ */
+export function givesUpSnapshot(gap: GapEvent): boolean {
+  return gap.reason.startsWith(SNAPSHOT_GIVEN_UP);
+}
+
 /**
  * What stands as `table` in the gap of a message that was left out. No table is called so: their names have two parts.
  */

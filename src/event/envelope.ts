@@ -8,7 +8,7 @@ import type { RowEncoder, RowValues } from "./row-encoder.ts";
 
 // What `afterimage-cdc/event` offers beside this file's own: the types of events, and positions.
 export type * from "./change-event.ts";
-export { emptiesTable, isBarrier, opensSnapshot, skippedPrefix } from "./change-event.ts";
+export { emptiesTable, givesUpSnapshot, isBarrier, opensSnapshot, skippedPrefix } from "./change-event.ts";
 export { formatLsn, type Lsn, parseLsn } from "./lsn.ts";
 export { messageBytes } from "./message.ts";
 export { comparePositions, type Position } from "./position.ts";

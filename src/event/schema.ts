@@ -34,6 +34,11 @@ export interface RowsState {
   readonly parts: string;
   /** pg_attribute.attnum of each column to its type's OID. */
   readonly types: Readonly<Record<string, number>>;
+  /**
+   * pg_attribute.attnum of each column to its name; of one that was dropped to its last name, since its values are still
+   * in the topic. Absent in records of versions that did not keep it.
+   */
+  readonly names?: Readonly<Record<string, string>> | undefined;
   /** OID of each composite type among its columns to a hash of its attributes' types. */
   readonly composites: Readonly<Record<string, string>>;
   /** OID of each enum among its columns to a hash of each of its values. */
@@ -148,14 +153,16 @@ type LastingShape = Omit<TableSchema, "schema" | "topicId" | "readAt">;
  * that the publication does not name, a new file may hide what was written while it was UNLOGGED.
  */
 export function holdsSameRows(before: LastingShape, now: LastingShape): boolean {
-  return (
-    before.rows !== undefined &&
-    now.rows !== undefined &&
-    JSON.stringify(lasting(before)) === JSON.stringify(lasting(now))
-  );
+  if (before.rows === undefined || now.rows === undefined) {
+    return false;
+  }
+  const named = before.rows.names !== undefined && now.rows.names !== undefined;
+  return JSON.stringify(lasting(before, named)) === JSON.stringify(lasting(now, named));
 }
 
-function lasting({ table, oid, publicationRel, identity, rows, columns }: LastingShape): object {
-  const { file, toast, ...state } = rows!;
-  return { table, oid, publicationRel, identity, columns, state, file: state.place === "own" ? null : [file, toast] };
+/** `named`: both records know the columns' names by number; without, those of the columns have to do. */
+function lasting({ table, oid, publicationRel, identity, rows, columns }: LastingShape, named: boolean): object {
+  const { file, toast, names, ...state } = rows!;
+  const place = state.place === "own" ? null : [file, toast];
+  return { table, oid, publicationRel, identity, columns, state, names: named ? names : null, file: place };
 }

@@ -17,7 +17,7 @@ export type {
   WireRow,
   WireValue,
 } from "../event/change-event.ts";
-export { emptiesTable, isBarrier, opensSnapshot, skippedPrefix } from "../event/change-event.ts";
+export { emptiesTable, givesUpSnapshot, isBarrier, opensSnapshot, skippedPrefix } from "../event/change-event.ts";
 export { parseEnvelope } from "../event/envelope.ts";
 export { messageBytes } from "../event/message.ts";
 export { type Consumer, type ConsumerOptions, createConsumer } from "./consumer/consumer.ts";

@@ -3,11 +3,14 @@
 import type pg from "pg";
 import type { RowsState } from "../event/schema.ts";
 
-// `own` when the publication names the table itself: then it can't have been UNLOGGED, nor its place in it be another
-// one's matter. The xmin of a row of the catalogue is that of the transaction that wrote it last, and freezing keeps it.
+// A partitioned table holds no rows: whether a column was added with a value stands with its partitions, which may have
+// their columns in another order. `own` when the publication names the table itself: then it can't have been UNLOGGED, nor
+// its place in it be another one's matter. The xmin of a row of the catalogue is that of the transaction that wrote it
+// last, and freezing keeps it.
 const READ = `
   SELECT c.oid, c.relfilenode AS file, c.reltoastrelid AS toast, coalesce(cols.hash, '') AS columns,
          coalesce(cols.filled, '[]') AS filled, coalesce(cols.types, '{}') AS types,
+         coalesce(cols.names, '{}') AS names,
          CASE WHEN p.puballtables THEN ''
               WHEN EXISTS (SELECT FROM pg_publication_rel pr WHERE pr.prpubid = p.oid AND pr.prrelid = c.oid) THEN 'own'
               ELSE place.hash END AS place,
@@ -16,9 +19,14 @@ const READ = `
     FROM pg_class c
     JOIN pg_publication p ON p.oid = $1
     LEFT JOIN LATERAL (
+      SELECT array_agg(a.attname) AS filled
+        FROM pg_partition_tree(c.oid) t JOIN pg_attribute a ON a.attrelid = t.relid AND a.atthasmissing AND NOT a.attisdropped
+    ) below ON c.relkind = 'p'
+    LEFT JOIN LATERAL (
       SELECT left(md5(string_agg(concat_ws(':', a.attnum, a.xmin, d.oid, d.xmin), ',' ORDER BY a.attnum)), 16) AS hash,
-             json_agg(a.attnum ORDER BY a.attnum) FILTER (WHERE a.atthasmissing) AS filled,
-             json_object_agg(a.attnum, a.atttypid::bigint ORDER BY a.attnum) AS types
+             json_agg(a.attnum ORDER BY a.attnum) FILTER (WHERE a.atthasmissing OR a.attname = ANY (below.filled)) AS filled,
+             json_object_agg(a.attnum, a.atttypid::bigint ORDER BY a.attnum) AS types,
+             json_object_agg(a.attnum, a.attname ORDER BY a.attnum) AS names
         FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) cols ON true
     LEFT JOIN LATERAL (
@@ -63,17 +71,25 @@ const READ = `
     ) used ON EXISTS (SELECT FROM pg_enum) OR EXISTS (SELECT FROM pg_type WHERE typtype = 'c' AND oid >= 16384)
    WHERE c.oid = ANY ($2)`;
 
-/** By the tables' OIDs; those that are gone are left out. */
+/**
+ * By the tables' OIDs; those that are gone are left out. `recorded`: what was recorded of a table last, for the names of
+ * columns that were dropped since, which the catalogue does not keep.
+ */
 export async function readRowsStates(
   client: pg.Client,
   publication: number,
   oids: readonly number[],
+  recorded: (oid: number) => RowsState | undefined,
 ): Promise<ReadonlyMap<number, RowsState>> {
   const { rows } = await client.query(READ, [publication, oids]);
   return new Map(
-    rows.map(({ oid, file, toast, columns, filled, types, place, parts, composites, enums }) => [
+    rows.map(({ oid, file, toast, columns, filled, types, names, place, parts, composites, enums }) => [
       oid,
-      { file, toast, columns, filled, types, place, parts: parts ?? "", composites, enums },
+      {
+        ...{ file, toast, columns, filled, types },
+        names: { ...recorded(oid)?.names, ...names },
+        ...{ place, parts: parts ?? "", composites, enums },
+      },
     ]),
   );
 }

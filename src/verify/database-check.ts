@@ -167,7 +167,10 @@ export class DatabaseCheck {
       const sums = this.#sums.get(table.schema.table)!;
       onStep(`Comparing ${table.schema.table}.`);
       const comparison = new TableComparison(table, this.#fold!, (schema) => this.#check.shape(schema), this.#findings);
-      tables.push(await comparison.run(this.#snapshot!, sums, this.#options.showKeys));
+      const report = await comparison.run(this.#snapshot!, sums, this.#options.showKeys);
+      if (report !== null) {
+        tables.push(report);
+      }
     }
     return {
       lsn: formatLsn(visibility.lsn),

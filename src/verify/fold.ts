@@ -3,6 +3,7 @@ import {
   type DeleteEvent,
   emptiesTable,
   type GapEvent,
+  givesUpSnapshot,
   type InsertEvent,
   type ReadEvent,
   type RowEvent,
@@ -36,6 +37,8 @@ export class Fold {
   readonly #tables = new Map<string, FoldedTable>();
   /** Tables with a gap that no sweep has answered, and what it says. */
   readonly #open = new Map<string, string>();
+  /** Those whose snapshot was given up. */
+  readonly #givenUp = new Set<string>();
   /** Tables of which a whole snapshot was seen. */
   readonly #whole = new Set<string>();
   /** The row of a key change between its two halves, by column. */
@@ -99,9 +102,20 @@ export class Fold {
     }
   }
 
+  /** Whether the last snapshot of the table was given up, and none was whole since. */
+  isGivenUp(name: string): boolean {
+    return this.#givenUp.has(name);
+  }
+
   /** Between a gap and its sweep the table is not what the stream says of it. */
   #bracket(event: GapEvent | SweepEvent, name: string): void {
     if (event.operation === "gap") {
+      if (givesUpSnapshot(event)) {
+        this.#givenUp.add(name);
+        this.#open.set(name, `at sequence ${event.sequence} stands "${event.reason}", and not all rows were read`);
+        return;
+      }
+      this.#givenUp.delete(name);
       this.#open.set(name, `the gap at sequence ${event.sequence} is not answered by a sweep`);
       const emptied = emptiesTable(event) ? this.#tables.get(name) : undefined;
       if (emptied !== undefined) {
@@ -112,6 +126,7 @@ export class Fold {
       return;
     }
     this.#open.delete(name);
+    this.#givenUp.delete(name);
     this.#whole.add(name);
     const table = this.#tables.get(name);
     if (table !== undefined) {

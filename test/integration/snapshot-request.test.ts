@@ -210,8 +210,9 @@ test("one that waits is given up for good, and can be asked for again", async ()
   await writing.commit();
   await over();
   const own = (await stream.events()).filter(({ operation }) => operation === "gap" || operation === "sweep");
-  expect(own.map(({ operation }) => operation)).toEqual(["gap", "gap", "sweep"]);
-  expect(own[2]).toMatchObject({ since: own[1]!.sequence });
+  expect(own.map(({ operation }) => operation)).toEqual(["gap", "gap", "gap", "sweep"]);
+  expect(own[1]).toMatchObject({ reason: "snapshot given up: it was cancelled" });
+  expect(own[3]).toMatchObject({ since: own[2]!.sequence });
   await expectEqual();
 });
 
@@ -228,4 +229,38 @@ test("a table that leaves the publication while it is read gets no sweep: its ro
   await waitFor(async () => (await statusOf(stream.daemon)).notes.some((note) => note.includes("was given up")), {
     what: "the note",
   });
+  const gaps = (await stream.events()).flatMap((event) => (event.operation === "gap" ? [event.reason] : []));
+  expect(gaps.at(-1)).toBe("snapshot given up: the table is not published any more");
+  const { code, report, output } = await verifyDatabase(stream);
+  expect(code, output).toBe(0);
+  expect(report.findings.map(({ kind }) => kind)).toContain("TABLE_LEFT");
+});
+
+test("a view stops at an update of a row that a cancelled snapshot did not read, as without a snapshot", async () => {
+  stream = await CapturedStream.create(TABLE);
+  const writing = await idle("INSERT INTO t VALUES (904, 'x', 'y')");
+  expect(await requestSnapshot(stream.daemon, "public.t")).toBeNull();
+  await waitsFor("transaction ");
+  await stream.sql("UPDATE t SET v = 'meanwhile' WHERE id = 7");
+  await stream.published();
+  expect(await cancelSnapshot(stream.daemon, "public.t")).toBeNull();
+  await writing.commit();
+  await stream.published();
+  const { kinds, output } = await verifyDatabase(stream);
+  expect(kinds, output).toEqual(["TABLE_NOT_FOLDED"]);
+  expect(output).toContain("snapshot given up: it was cancelled");
+  await stream.sql("UPDATE t SET v = 'new' WHERE id = 8");
+  const consumer = createConsumer({
+    kafka: { brokers: stream.brokers },
+    stream: stream.stream,
+    group: "test",
+    store: sqliteStore(temporaryFile(), { setup: "CREATE TABLE copy (id INTEGER PRIMARY KEY, v TEXT, body TEXT)" }),
+    logger: { info: () => undefined, warn: () => undefined },
+  }).register("public.t", {
+    upsert: (row, { tx }) => tx.upsert("copy", row),
+    remove: (key, { tx }) => tx.delete("copy", key),
+    clear: ({ tx }) => tx.clear("copy"),
+  });
+  onTestFinished(() => consumer.stop());
+  await expect(consumer.run()).rejects.toMatchObject({ code: "ROW_UNKNOWN" });
 });

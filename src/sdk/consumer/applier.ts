@@ -3,6 +3,7 @@ import { AfterimageError } from "../../errors.ts";
 import {
   type ChangeEvent,
   emptiesTable,
+  givesUpSnapshot,
   opensSnapshot,
   type RowEvent,
   type SweepEvent,
@@ -161,7 +162,10 @@ export class Applier<Tx> {
     }
   }
 
-  /** A gap that a snapshot answers opens it in the store, before its handler; the sweep's closes it afterwards. */
+  /**
+   * A gap that a snapshot answers opens it in the store, before its handler; the sweep's closes it afterwards, and so does
+   * one that says that it was given up.
+   */
   async #applyBarrier(
     registration: Registration<Tx>,
     { event, queues }: JointStep & { kind: "barrier" },
@@ -174,7 +178,7 @@ export class Applier<Tx> {
       checkSweep(event, this.#session.snapshotOf(event.table));
     }
     await this.#call(registration, event, null);
-    if (event.operation === "sweep") {
+    if (event.operation === "sweep" || (event.operation === "gap" && givesUpSnapshot(event))) {
       await this.#session.setSnapshot(event.table, null);
     }
   }

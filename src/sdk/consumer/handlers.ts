@@ -5,6 +5,7 @@ import {
   type ChangeEvent,
   emptiesTable,
   type GapEvent,
+  givesUpSnapshot,
   opensSnapshot,
   type RowEvent,
   type SweepEvent,
@@ -32,7 +33,8 @@ export interface TableHandlers<Tx, T extends RowTypes = WireTypes> {
   clear(context: HandlerContext<Tx, BarrierEvent>): unknown;
   /**
    * Something is missing from the stream from here on. Without this handler the consumer stops at a gap, unless a
-   * snapshot answers it (`opensSnapshot`): then it goes on.
+   * snapshot answers it (`opensSnapshot`), or it ends one that was given up (`givesUpSnapshot`): then it goes on. Rows
+   * that such a snapshot did not read stay unknown, and an event that leaves values of one out stops the consumer.
    */
   gap?(event: GapEvent, context: HandlerContext<Tx, GapEvent>): unknown;
   /**
@@ -99,7 +101,7 @@ export function dispatch<Tx>(registration: Registration<Tx>, event: ChangeEvent,
         return afterClear(registration.clear({ tx, event }), () => registration.gap?.(event, { tx, event }));
       }
       if (registration.gap === undefined) {
-        if (opensSnapshot(event)) {
+        if (opensSnapshot(event) || givesUpSnapshot(event)) {
           return undefined;
         }
         throw new AfterimageError(

@@ -25,7 +25,7 @@ interface SchemaJson {
 
 const FIELDS = ["v", "schema", "table", "oid", "publicationRel", "topicId", "identity", "readAt", "rows", "columns"];
 /** What is said of rows is the daemon's own business: it has to be there, and a reader of columns passes over it. */
-const ROWS_FIELDS = ["file", "toast", "columns", "filled", "types", "place", "parts", "composites", "enums"];
+const ROWS_FIELDS = ["file", "toast", "columns", "filled", "types", "names", "place", "parts", "composites", "enums"];
 /** Stands last, where a composite type is involved. */
 const TYPES = "types";
 const TYPE_FIELDS: Readonly<Record<string, readonly string[]>> = {

@@ -1,6 +1,6 @@
 // Which differences between two records of a table mean that rows changed, or went by, without an event.
 import { describe, expect, test } from "vitest";
-import { missedError, whatWasMissed } from "../../../src/daemon/missed.ts";
+import { missedError, oddNames, whatWasMissed } from "../../../src/daemon/missed.ts";
 import { SnapshotBook } from "../../../src/daemon/snapshot-book.ts";
 import { RowEncoder } from "../../../src/event/row-encoder.ts";
 import type { RowsState, TableSchema } from "../../../src/event/schema.ts";
@@ -12,6 +12,7 @@ const ROWS: RowsState = {
   columns: "c",
   filled: [3],
   types: { 1: 23, 2: 25, 3: 1114 },
+  names: { 1: "id", 2: "n", 3: "at", 4: "gone" },
   place: "own",
   parts: "",
   composites: { 8: "x" },
@@ -37,6 +38,11 @@ describe("two records of a table", () => {
     ["a column with a value that is gone again", { filled: [] }],
     ["text, now varchar, and a column that is gone", { columns: "other", types: { 1: 23, 2: 1043 } }],
     ["a composite type that is used no more, and another one", { columns: "other", composites: { 7: "x" } }],
+    [
+      "a column dropped, and one added",
+      { columns: "other", types: { 1: 23, 2: 25, 5: 25 }, names: { ...ROWS.names, 5: "x" } },
+    ],
+    ["a state without names", { columns: "other", names: undefined }],
     ["a value added to an enum, and an enum that is used no more", { enums: { 9: ["a", "b", "c"], 10: ["x"] } }],
   ])("%s: nothing was missed", (_, rows) => {
     expect(whatWasMissed(BEFORE, withRows(rows))).toBeNull();
@@ -54,6 +60,18 @@ describe("two records of a table", () => {
     ["an enum's value renamed", withRows({ enums: { 9: ["a", "z"] } }), "TABLE_REWRITTEN"],
     ["other partitions", withRows({ parts: "other" }), "TABLE_REWRITTEN"],
     ["detached and attached", withRows({ place: "other" }), "TABLE_REPUBLISHED"],
+    ["a column renamed", withRows({ columns: "other", names: { ...ROWS.names, 2: "m" } }), "TABLE_REWRITTEN"],
+    ["names swapped", withRows({ columns: "other", names: { ...ROWS.names, 2: "at", 3: "n" } }), "TABLE_REWRITTEN"],
+    [
+      "a column added by the name of one that was dropped just now",
+      withRows({ types: { 1: 23, 3: 1114, 5: 25 }, names: { ...ROWS.names, 5: "n" } }),
+      "TABLE_REWRITTEN",
+    ],
+    [
+      "a column added by the name of one that was dropped long ago",
+      withRows({ types: { ...ROWS.types, 5: 25 }, names: { ...ROWS.names, 5: "gone" } }),
+      "TABLE_REWRITTEN",
+    ],
     ["another row of the publication", { ...BEFORE, publicationRel: 51 }, "TABLE_REPUBLISHED"],
     ["another table", { ...BEFORE, oid: BEFORE.oid + 1 }, "TABLE_REPUBLISHED"],
     ["another key", keyed("n"), "KEY_CHANGED"],
@@ -79,6 +97,25 @@ describe("two records of a table", () => {
     expect(whatWasMissed({ ...BEFORE, publicationRel: 0 }, { ...BEFORE, publicationRel: null })?.code).toBe(
       "TABLE_REPUBLISHED",
     );
+  });
+
+  test("a column of the key that is renamed is left to the first row with the new key", () => {
+    const names = { ...ROWS.names, 1: "number" };
+    expect(whatWasMissed(keyed("id"), { ...keyed("id"), rows: { ...ROWS, columns: "other", names } })).toBeNull();
+  });
+
+  test.each<[string, string[], string[], boolean]>([
+    ["as the catalogue has them", ["id", "m"], ["id", "n", "at"], false],
+    ["the same as before, which the catalogue calls otherwise by now", ["id", "m"], ["id", "m"], false],
+    ["with a column that was dropped since", ["id", "gone", "n"], ["id", "gone", "n", "at"], false],
+    ["by a name that the catalogue doesn't know", ["id", "n"], ["id", "m"], true],
+    ["in another order", ["id", "n", "at"], ["id", "at", "n"], true],
+  ])("rows that come with names %s", (_, had, has, isOdd) => {
+    const [id] = BEFORE.columns;
+    const named = (names: string[]) => ({ ...BEFORE, columns: names.map((name) => ({ ...id!, name })) });
+    const missed = oddNames(named(had), { ...named(has), rows: { ...ROWS } });
+    expect(missed?.code ?? null).toBe(isOdd ? "TABLE_REWRITTEN" : null);
+    expect(oddNames(named(had), named(has))).toBeNull(); // nothing was read from the catalogue
   });
 
   test("a record of a version that kept nothing of the rows proves nothing", () => {

@@ -41,6 +41,15 @@ describe("a table that was found to be gone", () => {
   test("has no snapshot any more", async () => {
     expect(await giveUp(parts, { oid, name, generation: book.generation(oid) })).toBe(true);
     expect(book.state).toEqual([]);
+    expect(placed.map(({ value }) => JSON.parse(value))).toMatchObject([
+      { operation: "gap", sequence: 7, reason: "snapshot given up: the table is not published any more" },
+    ]);
+  });
+
+  test("tells nothing where no gap had opened its snapshot", async () => {
+    book.change(oid, { since: null });
+    expect(await giveUp(parts, { oid, name, generation: book.generation(oid) })).toBe(true);
+    expect(placed).toEqual([]);
   });
 
   test("keeps the one that was begun since it is back: its rows of the time between are still to be read", async () => {
