@@ -95,7 +95,10 @@ test("another key, or another order of its values, between two chunks: the table
   expect(await barriers()).toEqual(ANSWERS);
   // Told by the next look at the catalogue.
   const told = "Table public.collated is read from its beginning again: its key is sorted otherwise now.";
-  await waitFor(async () => (await statusOf(stream.daemon)).notes.includes(told), { what: "the note", timeout: 60_000 });
+  await waitFor(async () => (await statusOf(stream.daemon)).notes.includes(told), {
+    what: "the note",
+    timeout: 60_000,
+  });
 }, 120_000);
 
 test("the same while the daemon is down in the middle of a snapshot", async () => {

@@ -53,13 +53,16 @@ function answerTo(server: PostgresServer, text: string, values: readonly unknown
   }
   if (has("relfilenode AS file")) {
     const oids = values[1] as number[];
+    const byNumber = (oid: number, of: "name" | "typeOid") =>
+      Object.fromEntries(columnsOf(server.columnsOf(oid)).map((column, at) => [at + 1, column[of]]));
     return TABLES.filter(({ oid }) => oids.includes(oid)).map(({ oid }) => ({
       oid,
       file: oid,
       toast: 0,
       columns: String(server.columnsOf(oid)),
       filled: [],
-      types: {},
+      types: byNumber(oid, "typeOid"),
+      names: byNumber(oid, "name"),
       place: "own",
       parts: "",
       composites: {},

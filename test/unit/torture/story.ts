@@ -251,6 +251,7 @@ function schemaJson(table: TableSpec, id: number): string {
     columns: "",
     filled: [],
     types: {},
+    names: {},
     place: "own",
     parts: "",
     composites: {},
