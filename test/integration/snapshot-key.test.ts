@@ -29,7 +29,9 @@ const TABLES = `
   INSERT INTO collated SELECT c || g, ${PAD} FROM generate_series(1001, 3000) g, unnest('{C,b}'::text[]) c;`;
 /** "b" stands before "C" now; nothing else of the table's file is another one. */
 const SORTED_OTHERWISE = 'ALTER TABLE collated ALTER k TYPE text COLLATE "en-x-icu"';
+/** One transaction. A connection that was stopped inside a chunk holds its table, and lets go of it when it goes on. */
 const ALTERED = `
+  LOCK TABLE renamed, other_key, retyped, moody, collated IN ACCESS EXCLUSIVE MODE;
   ALTER TABLE renamed RENAME id TO key;
   ALTER TABLE other_key DROP CONSTRAINT other_key_pkey, ADD PRIMARY KEY (n);
   ALTER TABLE retyped ALTER id TYPE bigint USING id::bigint;
@@ -89,8 +91,16 @@ const ANSWERS = {
 
 test("another key, or another order of its values, between two chunks: the tables are read anew", async () => {
   await startAndStop(TABLES, 15, { AFTERIMAGE_SNAPSHOT_CONNECTIONS: "5" });
-  await stream.sql(ALTERED);
+  const altering = stream.sql(ALTERED).then(() => true);
+  const waits =
+    "SELECT FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+  const isWaiting = async () => (await stream.sqlAfresh(waits)).rows.length > 0;
+  await waitFor(async () => (await isWaiting()) || Promise.race([altering, false]), {
+    what: "the tables or a wait for them",
+    ...LONG,
+  });
   stream.daemon.signal("SIGCONT");
+  await altering;
   await expectEqual();
   expect(await barriers()).toEqual(ANSWERS);
   // Told by the next look at the catalogue.
