@@ -76,7 +76,7 @@ test("of many that compare with the same value one gets through", async () => {
   const key = randomUUID();
   const won = async (expected: Json) => {
     const calls = Array.from({ length: 10 }, (_, at) =>
-      (at % 2 ? store : other).compareAndSet(key, expected, `by ${at}`),
+      (at % 2 ? store : other).compareAndSet(key, expected, randomUUID()),
     );
     return (await Promise.all(calls)).filter((did) => did).length;
   };
