@@ -110,12 +110,19 @@ export function oddNames(before: TableSchema, now: TableSchema): Missed | null {
   if (rows?.names === undefined || rows === before.rows || JSON.stringify(had) === JSON.stringify(has)) {
     return null;
   }
-  // Postgres sends columns in the order of their numbers.
-  const places = Object.keys(rows.types).map((attnum) => rows.names![attnum]!);
-  const told = has.filter((name) => places.includes(name) || !had.includes(name)).map((name) => places.indexOf(name));
-  return told.some((place, at) => place < 0 || (at > 0 && place < told[at - 1]!))
-    ? { code: "TABLE_REWRITTEN", why: "columns had other names for a while, or were added and dropped" }
-    : null;
+  // Postgres sends columns in the order of their numbers, which are never given again.
+  const numbers = new Map(Object.keys(rows.types).map((attnum) => [rows.names![attnum]!, Number(attnum)]));
+  const taken = new Set(numbers.values());
+  let last = 0;
+  for (const name of has.filter((one) => numbers.has(one) || !had.includes(one))) {
+    // One that is not there any more stood at a number that none of those has that are.
+    const number = numbers.get(name) ?? last + 1;
+    if (number <= last || (!numbers.has(name) && taken.has(number))) {
+      return { code: "TABLE_REWRITTEN", why: "columns had other names for a while" };
+    }
+    last = number;
+  }
+  return null;
 }
 
 /** text, bpchar, varchar: whichever way the bytes are kept, the text is the same. */

@@ -11,7 +11,7 @@ afterEach(() => stream.drop());
 const LONG = { timeout: 60_000 };
 const RENAMED = "a column was renamed";
 const RETAKEN = "a column was dropped, and another one has its name";
-const ODD = "columns had other names for a while, or were added and dropped";
+const ODD = "columns had other names for a while";
 const PASSED = "now that the stream has passed the change";
 
 /** By table, why it was read, without those gaps that only repeat one for rows which came behind it. */

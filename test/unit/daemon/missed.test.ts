@@ -109,6 +109,8 @@ describe("two records of a table", () => {
     ["the same as before, which the catalogue calls otherwise by now", ["id", "m"], ["id", "m"], false],
     ["with a column that was dropped since", ["id", "gone", "n"], ["id", "gone", "n", "at"], false],
     ["by a name that the catalogue doesn't know", ["id", "n"], ["id", "m"], true],
+    ["with one at the end that was added and dropped", ["id", "n", "at"], ["id", "n", "at", "m"], false],
+    ["the first of two under another name", ["id", "n", "at"], ["id", "m", "at"], true],
     ["in another order", ["id", "n", "at"], ["id", "at", "n"], true],
   ])("rows that come with names %s", (_, had, has, isOdd) => {
     const [id] = BEFORE.columns;
